@@ -1,0 +1,44 @@
+# make run    builds everything into .venv and serves the example application
+# make test   builds everything and passes the tests
+# make bench  compares Tidegate with its peers
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
+
+.PHONY: run test test-all lint test-compiled test-pure bench fuzz clean
+
+run: $(VENV)/.compiled
+	@$(BIN)/tidegate --app-dir examples hello:app
+
+test: lint test-compiled test-pure
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --group test
+	@touch $@
+
+# The package is installed, not linked: src/ stays free of extensions, so PYTHONPATH=src is the pure build.
+$(VENV)/.compiled: $(VENV)/.tools $(SOURCES)
+	TIDEGATE_EXTENSIONS=require $(BIN)/pip install --quiet --no-build-isolation .
+	@touch $@
+
+lint: $(VENV)/.compiled
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+test-compiled: $(VENV)/.compiled
+	TIDEGATE_EXTENSIONS=require $(BIN)/python -m pytest
+
+test-pure: $(VENV)/.compiled
+	$(BIN)/coverage erase
+	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*' --fail-under=100
+	$(BIN)/coverage report --fail-under=95
+
+clean:
+	rm -rf build dist $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache

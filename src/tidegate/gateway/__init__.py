@@ -1,0 +1,1 @@
+"""ASGI over a `Stream` of any HTTP version."""

@@ -1,0 +1,1 @@
+"""Sockets, TLS, timers: the only place that does I/O."""
