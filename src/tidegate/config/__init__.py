@@ -16,6 +16,7 @@ from tidegate.config.option import (
     FieldName,
     Flag,
     HeaderField,
+    ImportString,
     Integer,
     Kind,
     Number,
@@ -28,7 +29,17 @@ from tidegate.config.option import (
     option_of,
 )
 
-__all__ = ["OPTIONS", "Bind", "Config", "ConfigError", "Limits", "Logging", "Option", "Timeouts"]
+__all__ = [
+    "OPTIONS",
+    "SECTIONS",
+    "Bind",
+    "Config",
+    "ConfigError",
+    "Limits",
+    "Logging",
+    "Option",
+    "Timeouts",
+]
 
 ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
 
@@ -228,7 +239,7 @@ class Logging(Section):
         "text", Choice("text", "json"), "Write log lines as text or as JSON.", name="log_format"
     )
     template: str = option(
-        '{client} "{method} {target} HTTP/{version}" {status} {bytes} {duration}',
+        '{client} "{method} {target} HTTP/{version}" {status} {bytes} {ttfb} {duration} {request_id}',
         Text("TEMPLATE"),
         "Line of the access log, with named atoms.",
         name="access_log_template",
@@ -252,7 +263,7 @@ class Config(Section):
 
     app: str | None = option(
         None,
-        Text("APP", r"[^\x00]+", "the application as module:attribute, such as main:app"),
+        ImportString(),
         "The application, as module:attribute.",
         none="none",
     )
@@ -299,7 +310,12 @@ class Config(Section):
     server_header: bool = option(True, Flag(), "Send the Server field.", group="HTTP")
     date_header: bool = option(True, Flag(), "Send the Date field.", group="HTTP")
     headers: tuple[tuple[bytes, bytes], ...] = option(
-        (), HeaderField(), "Send this field with every response.", name="header", repeatable=True
+        (),
+        HeaderField(),
+        "Send this field with every response.",
+        name="header",
+        repeatable=True,
+        group="HTTP",
     )
     early_hints_http1: str = option(
         "navigate",
@@ -353,13 +369,17 @@ class Config(Section):
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
 
 
+SECTIONS: Final[dict[str, type[Section]]] = {"limits": Limits, "timeouts": Timeouts, "logging": Logging}
+"""What `Config` holds beside its own options, by attribute."""
+
+
 def _options() -> Iterator[Option]:
     for declared in fields(Config):
         if "option" in declared.metadata:
             yield option_of(Config, declared)
         if declared.name == "binds":
             yield from (option_of(Bind, each, ("binds",)) for each in fields(Bind) if each.name != "kind")
-    for name, section in (("limits", Limits), ("timeouts", Timeouts), ("logging", Logging)):
+    for name, section in SECTIONS.items():
         yield from (option_of(section, declared, (name,)) for declared in fields(section))
 
 

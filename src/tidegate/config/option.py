@@ -55,6 +55,19 @@ class FieldName(Text):
         return text.strip().lower()
 
 
+class ImportString(Text):
+    """An object in a module: module:attribute, either of which may be dotted."""
+
+    def __init__(self) -> None:
+        super().__init__("APP", r"[^\s\x00:]+:[^\s\x00:]+", "module:attribute, such as main:app")
+
+    def check(self, value: Any) -> None:
+        if isinstance(value, str) and re.fullmatch(r"[\w./]*\w", value):  # main, main.py or src/main.py
+            module = value.removesuffix(".py").strip("./").replace("/", ".")
+            raise ValueError(f'{value!r} names no attribute: give module:attribute, such as "{module}:app"')
+        super().check(value)
+
+
 class Choice(Kind):
     """One of a few words, in any case."""
 
