@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -12,6 +13,14 @@ LONGEST_WAIT: Final = 366 * 24 * 3600.0  # seconds: a typo in a timeout must not
 
 class ConfigError(Exception):
     """A setting is wrong. The message is one line that names the option and the fix."""
+
+
+def did_you_mean(name: str, among: Iterable[str]) -> str:
+    """`: did you mean "NAME"?`, or nothing where no name comes close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(among), 1)
+    return f': did you mean "{close[0]}"?' if close else ""
 
 
 class Kind:
@@ -144,6 +153,12 @@ class Size(Integer):
             raise ValueError(f"{text!r} is not a size: give octets, or a number with k, M or G, such as 64k")
         return int(match[1]) * self.units[match[2]]
 
+    def format(self, value: int) -> str:
+        for unit in ("g", "m", "k"):
+            if value and value % self.units[unit] == 0:
+                return f"{value // self.units[unit]}{unit if unit == 'k' else unit.upper()}"
+        return str(value)
+
 
 class Number(Kind):
     """A finite number."""
@@ -191,9 +206,9 @@ class HeaderField(Kind):
 
     # What the server itself must decide, to keep the message's framing true (RFC 9112 §6, RFC 9110 §7.6.1).
     framing: ClassVar = frozenset(
-        (b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"te", b"trailer",
-         b"transfer-encoding", b"upgrade")
-    )  # fmt: skip
+        b"connection content-length date keep-alive proxy-connection te trailer transfer-encoding upgrade"
+        .split()
+    )
 
     def parse(self, text: str) -> tuple[bytes, bytes]:
         name, colon, value = text.partition(":")
@@ -245,7 +260,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "APP" if self.name == "app" else f"--{self.key}"  # the one argument that is no flag
 
     @property
     def env(self) -> str:
