@@ -59,30 +59,33 @@ def run(app: Any, **options: Any) -> None:
 
 def start(app: Any, config: Config) -> int:
     """Serve `app`, in this process or, with `config.reload`, in a child; returns the exit code."""
+    if not config.reload:
+        return serve(app, config)
     try:
-        from tidegate.cli.logging import set_up_logging
-
-        set_up_logging(config.logging)
-        if not config.reload:
-            return serve(app, config)
         if not isinstance(app, str):
             raise ConfigError("reload: it starts a new process: give the application as module:attribute")
+        from tidegate.cli.logging import set_up_logging
         from tidegate.supervisor.reload import Reloader
 
-        return Reloader(config, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
+        set_up_logging(config.logging)
+        sockets = [open_listener(bind, config.backlog) for bind in config.binds]
+        Reloader(config, sockets, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
     except ConfigError as error:
         return _fail(error, CONFIGURATION)
+    return 0
 
 
 def serve(
     app: Any, config: Config, *, sockets: "Sequence[socket.socket] | None" = None, control: int | None = None
 ) -> int:
-    """Serve `app` in this process until asked to stop, or until the pipe `control` ends; returns the exit code."""
+    """Serve `app` in this process until asked to stop, or the pipe `control` ends; returns the exit code."""
+    from tidegate.cli.logging import set_up_logging
     from tidegate.server import BindError, Server, StartupError
     from tidegate.server.loader import LoadError, call_factory
     from tidegate.server.loop import run as run_loop
 
     try:
+        set_up_logging(config.logging)
         if config.env_file is not None:
             import_module("dotenv").load_dotenv(config.env_file)
         if config.factory and not isinstance(app, str):
@@ -211,8 +214,8 @@ def _click_command() -> "click.Command":
         callback=collect,
         help="Serve APP, an ASGI or WSGI application, given as module:attribute (such as main:app).",
         epilog="Every option can also be set in the environment (--limit-head as TIDEGATE_LIMIT_HEAD) and in "
-        "TOML (as limit-head in [tool.tidegate] of pyproject.toml, or in --config FILE). The command line wins "
-        "over the environment, the environment over TOML.",
+        "TOML (as limit-head in [tool.tidegate] of pyproject.toml, or in --config FILE). The command line "
+        "wins over the environment, the environment over TOML.",
         context_settings={"max_content_width": 110},
     )
 
