@@ -1,9 +1,9 @@
 """WSGI applications (PEP 3333) as ASGI 3.0 applications, on any ASGI server.
 
 The application runs in a thread of a bounded pool of this adapter's own, so that it never competes with those
-who take threads from the loop's. Content streams both ways, and in each direction about `high_water` octets wait
-between the thread and the event loop. Requests that find no thread free wait in the pool's queue; how many may
-is the server's own concurrency limit.
+who take threads from the loop's. Content streams both ways, and in each direction about `high_water` octets
+wait between the thread and the event loop. Requests that find no thread free wait in the pool's queue; how
+many may is the server's own concurrency limit.
 """
 
 import asyncio
@@ -115,6 +115,7 @@ class _Exchange:
             self.error = None
             raise
         finally:
+            self.abandon(_ClientGone("the request has ended"))  # for threads that the application left behind
             if self.pump is not None:
                 self.pump.cancel()
         error, self.error = self.error, None
@@ -147,7 +148,7 @@ class _Exchange:
                 return
 
     def start_pump(self) -> None:
-        if not self.finished:
+        if self.abandoned is None:
             self.pump = self.loop.create_task(self.receive_content())
 
     async def receive_content(self) -> None:
@@ -188,7 +189,6 @@ class _Exchange:
             self.abandon(ConnectionAbortedError("the server has stopped"))
 
     def run(self) -> None:
-        error = None
         try:
             result = self.app(
                 make_environ(self.scope, io.BufferedReader(_Content(self))), self.response.start
@@ -199,11 +199,9 @@ class _Exchange:
                 close = getattr(result, "close", None)
                 if close is not None:
                     close()
-        except BaseException as caught:
-            error = caught
-        with self.changed:
+        except BaseException as error:
             self.error = error
-            self.finished = True
+        self.finished = True
         self.call_loop(self.wake.set)
 
     def put(self, message: Message) -> None:
@@ -391,7 +389,7 @@ def make_environ(scope: Scope, content: io.BufferedReader) -> Environ:
 
     Strings are native strings holding one octet per character, as PEP 3333 asks ("A Note On String Types").
     """
-    # ASGI www, "HTTP Connection Scope": path includes root_path (not every server's does); PEP 3333 parts them.
+    # ASGI www, "HTTP Connection Scope": path includes root_path (not with every server).
     root_path = scope.get("root_path", "").rstrip("/")
     path = scope["path"]
     if root_path and (path == root_path or path.startswith(root_path + "/")):
