@@ -37,6 +37,7 @@ cdef class HTTPExchange(Exchange):
     cdef Py_ssize_t _since_yield
     cdef list _waiters
     cdef list _send_waiters
+    cdef str _identity
     cdef public int status
     cdef public Py_ssize_t body_sent
     cdef public double started_at
@@ -48,6 +49,7 @@ cdef class HTTPExchange(Exchange):
     cpdef object call_application(self, object app)
     @cython.locals(state=int)
     cpdef void application_ended(self, object error) except *
+    cdef void _log_failure(self, object error) except *
     @cython.locals(head=ResponseHead, content=bytes)
     cdef void _answer_500(self) except *
     @cython.locals(data=bytes, more=bint)

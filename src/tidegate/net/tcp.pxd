@@ -9,7 +9,7 @@ from tidegate.http1.connection cimport H1Connection, H1Limits
 from tidegate.net.timers cimport TimedWire, TimerWheel
 
 cdef double NEVER, UNSET
-cdef Py_ssize_t MAX_FILE_TURN, COPY_SIZE
+cdef Py_ssize_t MAX_FILE_TURN, COPY_SIZE, DEFAULT_WRITE_BUFFER
 cdef int OPEN, CLOSING, LINGERING, LOST
 
 
@@ -21,6 +21,7 @@ cdef class Acceptor:
     cdef public ResponseDefaults defaults
     cdef public Py_ssize_t max_connections
     cdef public double write_timeout
+    cdef public Py_ssize_t write_buffer
     cdef public double linger
     cdef public object request_refused
     cdef public object connections_changed

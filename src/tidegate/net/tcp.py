@@ -21,6 +21,8 @@ UNSET = -1.0
 # One call of sendfile, or one turn of the copying path, moves at most this much before other connections have a turn.
 MAX_FILE_TURN = 1 << 20
 COPY_SIZE = 1 << 16
+# The high-water mark that transports have of themselves.
+DEFAULT_WRITE_BUFFER = 1 << 16
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -43,6 +45,7 @@ class Acceptor:
         "request_refused",
         "shutting_down",
         "wheel",
+        "write_buffer",
         "write_timeout",
     )
 
@@ -56,6 +59,7 @@ class Acceptor:
         *,
         max_connections: int,
         write_timeout: float,
+        write_buffer: int,
         linger: float,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
@@ -67,6 +71,7 @@ class Acceptor:
         self.defaults = defaults
         self.max_connections = max_connections
         self.write_timeout = write_timeout
+        self.write_buffer = write_buffer
         self.linger = linger
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
@@ -144,6 +149,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._connection = H1Connection(
             self, acceptor.limits, acceptor.defaults, self.open_handler, self.refused, now
         )
+        if acceptor.write_buffer != DEFAULT_WRITE_BUFFER:
+            transport.set_write_buffer_limits(high=acceptor.write_buffer)
         acceptor.connections.add(self)
         if len(acceptor.connections) >= acceptor.max_connections:
             acceptor.connections_changed()
