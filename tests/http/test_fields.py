@@ -4,7 +4,15 @@ from typing import Any
 import pytest
 
 from tidegate.http.errors import ApplicationError
-from tidegate.http.fields import KNOWN, is_token, link_fields, list_members, response_fields, trailer_fields
+from tidegate.http.fields import (
+    FORBIDDEN_TRAILERS,
+    KNOWN,
+    is_token,
+    link_fields,
+    list_members,
+    response_fields,
+    trailer_fields,
+)
 from tidegate.http.head import UNKNOWN_LENGTH, ResponseHead
 
 
@@ -26,8 +34,11 @@ def test_list_members() -> None:
 
 def test_known_names_are_lower_case_and_one_object() -> None:
     for name, lowered in KNOWN.items():
+        assert is_token(name)
+        assert not name.endswith(b"-")
         assert name.lower() == lowered
         assert KNOWN[lowered] is lowered
+    assert {b"If-Unmodified-Since", b"Content-Disposition", b"Access-Control-Request-Headers"} <= KNOWN.keys()
 
 
 def test_fields_in_any_iterable() -> None:
@@ -116,5 +127,10 @@ def test_trailer_fields() -> None:
 
 def test_link_fields() -> None:
     assert link_fields([b"</a>; rel=preload"]) == [(b"link", b"</a>; rel=preload")]
-    with pytest.raises(ApplicationError, match="'link'.*str"):
+    with pytest.raises(ApplicationError, match=r"'link'.*str"):
         link_fields(["</a>"])  # type: ignore[list-item]
+
+
+def test_forbidden_trailers_are_field_names() -> None:
+    assert b"if-unmodified-since" in FORBIDDEN_TRAILERS
+    assert not any(name.endswith(b"-") or name != name.lower() for name in FORBIDDEN_TRAILERS)
