@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,10 +35,13 @@ def refused(body: bytes, **limits: int) -> int:
     statuses = set()
     for pieces in ([body], [body[i : i + 1] for i in range(len(body))]):
         d = decoder(**limits)
-        with pytest.raises(RequestError) as caught:
+        try:
             for piece in pieces:
                 assert d.receive(piece, 0, []) == len(piece)
-        statuses.add(caught.value.status)
+        except RequestError as error:
+            statuses.add(error.status)
+        else:
+            statuses.add(200)
     assert len(statuses) == 1
     return statuses.pop()
 
@@ -44,7 +49,7 @@ def refused(body: bytes, **limits: int) -> int:
 @given(st.lists(st.integers(1, len(BODY) - 1), max_size=8))
 def test_any_split_gives_the_same_content(cuts: list[int]) -> None:
     edges = [0, *sorted(set(cuts)), len(BODY)]
-    assert decode([BODY[a:b] for a, b in zip(edges, edges[1:], strict=False)]) == (CONTENT, TRAILERS)
+    assert decode([BODY[a:b] for a, b in pairwise(edges)]) == (CONTENT, TRAILERS)
 
 
 def test_octet_by_octet() -> None:
@@ -196,8 +201,7 @@ def test_any_octets_never_crash(pieces: list[bytes]) -> None:
         chunks: list[bytes] = []
         try:
             end = d.receive(piece, 0, chunks)
-        except RequestError as error:
-            assert error.status in (400, 431)
+        except RequestError:
             return
         assert 0 <= end <= len(piece)
         assert sum(map(len, chunks)) <= end

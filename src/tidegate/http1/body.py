@@ -80,8 +80,8 @@ _HEX = bytes(int(chr(c), 16) if c in b"0123456789ABCDEFabcdef" else 0 for c in r
 class ChunkedDecoder:
     """Decodes one chunked body after another, however they are split.
 
-    `max_trailers` is in octets, the last CRLF included; `max_fields` a number of trailer fields. Once `complete`,
-    `trailers` is a list of (lower-case name, value); `reset` makes ready for the next body.
+    `max_trailers` is in octets, the last CRLF included; `max_fields` a number of trailer fields. Once
+    `complete`, `trailers` is a list of (lower-case name, value); `reset` makes ready for the next body.
     """
 
     __slots__ = (

@@ -50,8 +50,9 @@ _IN_METHOD, _IN_TARGET, _IN_VERSION = range(3)
 class HeadParser:
     """Takes one request head after another, however they are split, in time linear in their octets.
 
-    Limits are in octets: `max_request_line` without its CRLF, `max_head` the whole head; `max_fields` is a number
-    of field lines. Once `receive` has returned an index, `head` is the request's; `reset` prepares for the next.
+    Limits are in octets: `max_request_line` without its CRLF, `max_head` the whole head; `max_fields` is a
+    number of field lines. Once `receive` has returned an index, `head` is the request's; `reset` prepares for
+    the next.
     """
 
     __slots__ = (

@@ -11,8 +11,9 @@ _VALUE = VALUE
 class FieldSection:
     """Takes one field section, however it is split, in time linear in its octets.
 
-    `begin` starts a section; `receive` fills `fields`, a list of (lower-case name, value), and raises RequestError
-    400 for a malformed line, 431 beyond the octets given (the last CRLF included) or the number of fields.
+    `begin` starts a section; `receive` fills `fields`, a list of (lower-case name, value), and raises
+    RequestError 400 for a malformed line, 431 beyond the octets given (the last CRLF included) or the number
+    of fields.
     """
 
     __slots__ = ("_ended", "_max_fields", "_partial", "_room", "fields")
