@@ -15,7 +15,7 @@ from tidegate.asgi import ASGIApplication, Message
 from tidegate.gateway import response
 from tidegate.gateway.application import ApplicationCall, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY, Receive
-from tidegate.gateway.scope import Peers, http_scope
+from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.fields import link_fields, response_fields, trailer_fields
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead, ResponseHead
@@ -158,7 +158,9 @@ class HTTPExchange(Exchange):
     def call_application(self, app: ASGIApplication) -> Any:
         gateway = self._gateway
         request = self.request
-        scope = http_scope(request, self.peers, gateway.root_path, gateway.state, gateway.extensions(request))
+        scope = self.peers.http_scope(
+            request, gateway.root_path, gateway.state, gateway.extensions(request)
+        )
         return app(scope, self.receive, self.send)
 
     def step_started(self) -> None:
