@@ -154,18 +154,11 @@ def _apply(file: str, settings: dict[str, Any] | None) -> None:
         else:
             # The standard default would silence every logger made before now.
             logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **settings})
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        KeyError,
-        RuntimeError,
-        OSError,
-        INIError,
-    ) as error:
-        cause = error.__cause__ or error
-        raise ConfigError(f"--log-config: {file}: {_one_line(error)} ({_one_line(cause)})") from None
+    except KeyError as error:
+        raise ConfigError(f"--log-config: {file}: it has no {error}") from None
+    except (ValueError, TypeError, AttributeError, ImportError, RuntimeError, OSError, INIError) as error:
+        cause = f" ({_one_line(error.__cause__)})" if error.__cause__ else ""
+        raise ConfigError(f"--log-config: {file}: {_one_line(error)}{cause}") from None
 
 
 def _blocks(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
