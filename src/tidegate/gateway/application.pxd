@@ -41,7 +41,7 @@ cdef class Gateway:
     cdef object _notice
     cdef str _early_hints
     cdef object _cancel_after
-    cdef bytes _request_id_header
+    cdef public object identify
     cdef object _context
     cdef bint _eager
 
@@ -52,4 +52,3 @@ cdef class Gateway:
     cpdef dict extensions(self, RequestHead request)
     @cython.locals(policy=str)
     cpdef bint hints_allowed(self, RequestHead request) except *
-    cpdef bytes request_id(self, RequestHead request)

@@ -580,8 +580,10 @@ class H1Connection(StreamOwner):
 
     def send_file(self, descriptor: int, offset: int, count: int) -> None:
         """Send part of a file behind what is held; the wire owns the descriptor."""
-        self._write_out()
-        self._wire.send_file(descriptor, offset, count)
+        data = b"".join(self._out)
+        self._out = []
+        self._out_size = 0
+        self._wire.send_file(data, descriptor, offset, count)
 
     def flush(self) -> None:
         """Write what is held: a step of the application has ended."""
