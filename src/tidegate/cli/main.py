@@ -1,12 +1,13 @@
 """The `tidegate` command, and `tidegate.run`.
 
-Exit codes: 0 after a stop that was asked for, 2 for a wrong configuration, 3 where the application failed to
-load or to start.
+Exit codes: 0 after a stop that was asked for, 1 where the application's shutdown failed, 2 for a wrong
+configuration, 3 where the application failed to load or to start.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     import click
 
+    from tidegate.server import Server
+
 CONFIGURATION: Final = 2
 APPLICATION: Final = 3
+SHUTDOWN: Final = 1
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
 
@@ -62,25 +66,15 @@ def start(app: Any, config: Config) -> int:
     if not config.reload:
         return serve(app, config)
     try:
-        if not isinstance(app, str):
-            raise ConfigError("reload: it starts a new process: give the application as module:attribute")
-        from tidegate.cli.logging import set_up_logging
-        from tidegate.supervisor.reload import Reloader
-
-        set_up_logging(config.logging)
-        sockets = [open_listener(bind, config.backlog) for bind in config.binds]
-        Reloader(config, sockets, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
+        return _serve_reloading(app, config)
     except ConfigError as error:
         return _fail(error, CONFIGURATION)
-    return 0
 
 
-def serve(
-    app: Any, config: Config, *, sockets: "Sequence[socket.socket] | None" = None, control: int | None = None
-) -> int:
-    """Serve `app` in this process until asked to stop, or the pipe `control` ends; returns the exit code."""
+def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, **options: Any) -> int:
+    """Serve `app` in this process until asked to stop, by a Server with `options`; returns the exit code."""
     from tidegate.cli.logging import set_up_logging
-    from tidegate.server import BindError, Server, StartupError
+    from tidegate.server import BindError, Server, ShutdownError, StartupError
     from tidegate.server.loader import LoadError, call_factory
     from tidegate.server.loop import run as run_loop
 
@@ -90,16 +84,16 @@ def serve(
             import_module("dotenv").load_dotenv(config.env_file)
         if config.factory and not isinstance(app, str):
             app = call_factory(app, getattr(app, "__qualname__", type(app).__qualname__))
-        server = Server(app, config, sockets=sockets)
-        run_loop(server.serve(), config.loop)
+        run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
     except (ConfigError, BindError) as error:
         return _fail(error, CONFIGURATION)
     except LoadError as error:
-        if error.traceback:
-            sys.stderr.write(error.traceback)
+        sys.stderr.write(error.traceback or "")
         return _fail(error, APPLICATION)
     except StartupError as error:
         return _fail(error, APPLICATION)
+    except ShutdownError as error:
+        return _fail(error, SHUTDOWN)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -141,6 +135,30 @@ def version() -> str:
     loop = f"uvloop {version_of('uvloop')}" if find_spec("uvloop") else "asyncio"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"tidegate {__version__} ({build}), {python}, {loop}, {platform.system()} {platform.machine()}"
+
+
+def _serve_reloading(app: Any, config: Config) -> int:
+    from tidegate.cli.logging import set_up_logging
+    from tidegate.net.listeners import BindError, open_listener
+    from tidegate.supervisor.reload import Reloader
+
+    if not isinstance(app, str):
+        raise ConfigError("reload: it starts a new process: give the application as module:attribute")
+    set_up_logging(config.logging)
+    config = replace(config, app=app)
+    sockets: list[socket.socket] = []
+    try:
+        for bind in config.binds:
+            listener = open_listener(bind)
+            sockets.append(listener)
+            listener.listen(config.backlog)
+        Reloader(config, sockets, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
+    except BindError as error:
+        return _fail(error, CONFIGURATION)
+    finally:
+        for listener in sockets:
+            listener.close()
+    return 0
 
 
 # --- The command
