@@ -39,6 +39,7 @@ cdef class Gateway:
     cdef public Py_ssize_t exchanges_served
     cdef public bint cancelling
     cdef object _notice
+    cdef object _shutdown
     cdef str _early_hints
     cdef object _cancel_after
     cdef public object identify

@@ -154,6 +154,7 @@ class Gateway:
         "_early_hints",
         "_eager",
         "_notice",
+        "_shutdown",
         "access_log",
         "app",
         "calls",
@@ -191,7 +192,8 @@ class Gateway:
         self.calls: set[ApplicationCall] = set()
         self.exchanges_served = 0
         self.cancelling = False
-        self._notice = ShutdownNotice()
+        self._shutdown = asyncio.Event()
+        self._notice = ShutdownNotice(self._shutdown)
         self._early_hints = early_hints
         self._cancel_after = cancel_after
         self.identify = identify
@@ -224,7 +226,7 @@ class Gateway:
 
     def shutdown_started(self) -> None:
         """Tell the applications that look for it (extension `tidegate.shutdown`)."""
-        self._notice.set()
+        self._shutdown.set()
 
     def full(self) -> bool:
         """Whether the limit of concurrent exchanges is reached."""
