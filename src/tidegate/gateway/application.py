@@ -144,15 +144,16 @@ async def _await(awaitable: Any) -> None:
 class Gateway:
     """What all the exchanges of a server share.
 
-    `early_hints` is "all", "navigate" or "off"; `cancel_after` the seconds that an application may outlive its client,
-    None for ever. `access_log(exchange)` is called when an exchange completes, None for no log; `identify` gives a request's id.
+    `early_hints` is "all", "navigate" or "off"; `cancel_after` the seconds that an application may outlive its
+    client, None for ever. `access_log(exchange)` is called when an exchange completes, None for no log; `identify`
+    gives a request's id.
     """
 
     __slots__ = (
         "_cancel_after",
         "_context",
-        "_early_hints",
         "_eager",
+        "_early_hints",
         "_notice",
         "_shutdown",
         "access_log",
@@ -207,11 +208,11 @@ class Gateway:
         self.calls.add(call)
         self.exchanges_served += 1
         if loop.get_task_factory() is not None:
-            call.task = loop.create_task(call, context=context)  # type: ignore[arg-type]
+            call.task = loop.create_task(call, context=context)
         elif self._eager and asyncio.current_task(loop) is None:
-            call.task = asyncio.Task(call, loop=loop, context=context, eager_start=True)  # type: ignore[arg-type, call-arg]
+            call.task = asyncio.Task(call, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
         else:
-            call.task = asyncio.Task(call, loop=loop, context=context)  # type: ignore[arg-type]
+            call.task = asyncio.Task(call, loop=loop, context=context)
 
     def call_ended(self, call: ApplicationCall) -> None:
         """The call's application has returned or raised."""

@@ -366,7 +366,9 @@ class HTTPExchange(Exchange):
             if size > left:
                 raise ApplicationError(f"the body is longer than its Content-Length, by {size - left} octets")
             if size < left and not more:
-                raise ApplicationError(f"the body is shorter than its Content-Length, by {left - size} octets")
+                raise ApplicationError(
+                    f"the body is shorter than its Content-Length, by {left - size} octets"
+                )
 
     def _expected_length(self, head: ResponseHead) -> int:
         # The Content-Length of an answer to HEAD, or of a 304, is that of content that is not sent (RFC 9110 §8.6).
@@ -413,7 +415,7 @@ class HTTPExchange(Exchange):
         self._send_descriptor(descriptor, 0, -1, False)
 
     def _take_file(self, message: Message) -> None:
-        file = message.get("file")
+        file: Any = message.get("file")
         try:
             descriptor = os.dup(file if isinstance(file, int) else file.fileno())
         except (AttributeError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """An HTTP/1.1 or HTTP/1.0 connection, server side, with no I/O (RFC 9112).
 
-Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`. Bytes out:
-the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the current one waits here,
+Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`. Bytes
+out: the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the current one waits here,
 bounded, and past the bound the wire stops reading.
 """
 
@@ -494,7 +494,9 @@ class H1Connection(StreamOwner):
         if not keep_alive:
             # A client that may still be sending must not lose the answer to a reset.
             self._close(
-                self._state == CONTENT or self._pending_size > 0 or (stream is not None and stream.request.keep_alive)
+                self._state == CONTENT
+                or self._pending_size > 0
+                or (stream is not None and stream.request.keep_alive)
             )
         elif self._state == COMPLETE:
             self._next_request()

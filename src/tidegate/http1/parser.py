@@ -21,10 +21,27 @@ _UPGRADE = KNOWN[b"upgrade"]
 _TOKEN = TOKEN
 _METHODS = {
     method.encode(): method
-    for method in (
-        "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY"
-        " PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH"
-    ).split()
+    for method in [
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "DELETE",
+        "CONNECT",
+        "OPTIONS",
+        "TRACE",
+        "PATCH",
+        "QUERY",
+        "PROPFIND",
+        "PROPPATCH",
+        "MKCOL",
+        "COPY",
+        "MOVE",
+        "LOCK",
+        "UNLOCK",
+        "REPORT",
+        "SEARCH",
+    ]
 }
 _MAX_METHOD = 32
 
