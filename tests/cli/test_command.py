@@ -142,9 +142,10 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_invocation(case: str, apps: Path) -> None:
     arguments, code, message = WRONG[case]
-    result = run_command("--app-dir", str(apps), "--port=0", *(each.format(dir=apps) for each in arguments)) if (
-        code == 3
-    ) else run_command(*(each.format(dir=apps) for each in ("--app-dir", str(apps), *arguments)))  # fmt: skip
+    port = ["--port=0"] if code == 3 else []
+    result = run_command(
+        "--app-dir", str(apps), *port, *(each.replace("{dir}", str(apps)) for each in arguments)
+    )
     assert result.returncode == code, result.stderr
     assert re.fullmatch(f"tidegate: error: .*{message}.*\n", result.stderr), result.stderr
     assert result.stdout == ""
@@ -190,20 +191,15 @@ def test_a_busy_port(apps: Path) -> None:
         for more in ([], ["--reload"]):
             result = run_command("--app-dir", str(apps), "--port", str(port), *more, "good:app")
             assert result.returncode == 2
-            assert re.search(
-                f"tidegate: error: cannot listen on 127.0.0.1:{port}: the address is in use: .* give another port\n",
-                result.stderr,
-            )
-            assert "Traceback" not in result.stderr
+            fault = f"cannot listen on 127.0.0.1:{port}: the address is in use: .* give another port"
+            assert re.fullmatch(f"tidegate: error: {fault}\n", result.stderr)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_an_unreadable_file(apps: Path) -> None:
-    (apps / "secret").touch(mode=0)
-    for option in ("--env-file", "--config", "--log-config"):
-        result = run_command("--app-dir", str(apps), option, str(apps / "secret"), "good:app")
-        assert (result.returncode, result.stdout) == (2, "")
-        assert "Permission denied" in result.stderr
+@pytest.mark.parametrize("option", ["--env-file", "--config", "--log-config"])
+def test_a_file_that_cannot_be_read(option: str, apps: Path) -> None:
+    result = run_command("--app-dir", str(apps), option, str(apps), "good:app")  # a directory, even to root
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"tidegate: error: {option}: can't read {apps}: Is a directory\n"
 
 
 def test_a_failed_shutdown(apps: Path) -> None:
@@ -319,21 +315,21 @@ def test_help_has_every_option_in_its_group(capsys: pytest.CaptureFixture[str]) 
     assert max(map(len, text.splitlines())) <= 110
 
 
-def seconds(*arguments: str) -> float:
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun
+def cpu_seconds(*arguments: str) -> float:
+    """What a process takes: as it waits for nothing, its time on an idle machine, however busy ours is."""
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_help_starts_at_once() -> None:
-    # 150 ms, beyond what the bare interpreter takes here: a busy machine slows both.
-    bare = min(seconds("-c", "pass") for _ in range(3))
-    helped = min(seconds("-m", "tidegate", "--help") for _ in range(5))
-    assert helped - bare < 0.15
+    assert min(cpu_seconds("-m", "tidegate", "--help") for _ in range(5)) < 0.15
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys\ntry:\n from tidegate.cli.main import main; main(['--help'])\nfinally:\n print(*sys.modules)"
+    code = "import sys, tidegate.cli.main as m\ntry:\n m.main(['--help'])\nfinally:\n print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(result.stdout.splitlines()[-1].split())
     assert not modules & {
@@ -383,7 +379,9 @@ async def application(scope: object, receive: object, send: object) -> None: ...
         ),
     ],
 )
-def test_run_ends_the_process_where_it_fails(capsys, app, options, code: int, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_run_ends_the_process_where_it_fails(  # type: ignore[no-untyped-def]
+    capsys, app, options, code: int, message: str
+) -> None:
     with pytest.raises(SystemExit) as caught:
         tidegate.run(app, **options)
     assert caught.value.code == code
@@ -395,7 +393,8 @@ def test_run_serves_an_application(tmp_path: Path) -> None:
         "import tidegate, asyncio\n"
         "async def app(scope, receive, send):\n"
         "    assert scope['type'] == 'http'\n"
-        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    length = [(b'content-length', b'5')]\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': length})\n"
         "    await send({'type': 'http.response.body', 'body': b'hello'})\n"
         "tidegate.run(app, uds='s', lifespan='off', h11_max_incomplete_event_size='16k', headers=['a: b'])\n"
         "print('returned')\n"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,25 +14,30 @@ from tidegate.supervisor.reload import Start
 
 
 class SupervisedServer(Server):
-    """Stops gracefully when the parent's pipe ends, unless it is stopping already: Ctrl-C comes here too."""
+    """Stops when its parent says so through `pipe`: first gracefully, then at once. The pipe's end says it too.
+
+    Signals are the parent's business: Ctrl-C, and a service manager's SIGTERM, come to both.
+    """
 
     def __init__(self, app: str, config: Config, *, sockets: Sequence[socket.socket], pipe: int) -> None:
         super().__init__(app, config, sockets=sockets)
         self._pipe = pipe
-        self._asked = False
-
-    def shutdown(self) -> None:
-        self._asked = True
-        super().shutdown()
+        self._asked = asyncio.Event()
 
     async def serve(self) -> None:
-        asyncio.get_running_loop().add_reader(self._pipe, self._parent_asks)
-        await super().serve()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Not SIG_IGN, which processes that the application starts would inherit.
+            loop.add_signal_handler(number, lambda: None)
+        loop.add_reader(self._pipe, self._parent_asks)
+        async with self:
+            await self._asked.wait()
 
     def _parent_asks(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pipe)
-        if not self._asked:
-            self.shutdown()
+        if not os.read(self._pipe, 1):
+            asyncio.get_running_loop().remove_reader(self._pipe)
+        self._asked.set()
+        self.shutdown()
 
 
 def main(pipe: int) -> int:

@@ -8,9 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables
@@ -19,6 +16,7 @@ from tidegate.config.option import Flag, did_you_mean
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     import click
 
@@ -52,7 +50,7 @@ def run(app: Any, **options: Any) -> None:
     if isinstance(app, str):
         given["app"] = app
     try:
-        config, _ = load_config(given, os.environ, Path.cwd(), origin="run()")
+        config, _ = load_config(given, os.environ, _cwd(), origin="run()")
         check(config)
     except ConfigError as error:
         sys.exit(_fail(error, CONFIGURATION))
@@ -81,6 +79,8 @@ def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, 
     try:
         set_up_logging(config.logging)
         if config.env_file is not None:
+            from importlib import import_module
+
             import_module("dotenv").load_dotenv(config.env_file)
         if config.factory and not isinstance(app, str):
             app = call_factory(app, getattr(app, "__qualname__", type(app).__qualname__))
@@ -127,6 +127,7 @@ def version() -> str:
     """One line: Tidegate's version and build, Python's, and the event loop that is there."""
     import platform
     from importlib.metadata import version as version_of
+    from importlib.util import find_spec
 
     from tidegate import __version__
     from tidegate.http import head
@@ -175,7 +176,7 @@ def _command(arguments: Sequence[str]) -> int:
             print(version())
             return 0
         only_check, only_print = given.pop("check_config", False), given.pop("print_config", False)
-        config, origins = load_config(given, os.environ, Path.cwd())
+        config, origins = load_config(given, os.environ, _cwd())
         if only_print:
             print(describe(config, origins), end="")
             return 0
@@ -257,6 +258,12 @@ def _click_option(option: Option) -> "click.Option":
     )
 
 
+def _cwd() -> "Path":
+    from pathlib import Path  # here, since --help has no need of it
+
+    return Path.cwd()
+
+
 def _fail(error: Exception | str, code: int) -> int:
     print(f"tidegate: error: {error}", file=sys.stderr)
     return code
@@ -271,6 +278,8 @@ def _check_readable(flag: str, file: str) -> None:
 
 
 def _check_installed(flag: str, module: str, package: str) -> None:
+    from importlib.util import find_spec
+
     if find_spec(module) is None:
         raise ConfigError(f"{flag}: {module} is not installed: pip install '{package}'")
 
