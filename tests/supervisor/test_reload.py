@@ -33,6 +33,9 @@ async def app(scope, receive, send):
         while True:
             await send({"type": "http.response.body", "body": b"tick", "more_body": True})
             await asyncio.sleep(0.05)
+    if scope["path"] == "/slow":
+        print("slow begins")
+        await asyncio.sleep(0.7)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
     await send({"type": "http.response.body", "body": b"GREETING"})
 """
@@ -146,11 +149,13 @@ def test_a_signal_stops_all_gracefully(tmp_path: Path, to: str, number: int) -> 
             assert line, log
             log += line
         with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(15)
             client.connect(str(tmp_path / "s"))
-            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            assert b"first" in b"".join(iter(lambda: client.recv(65536), b""))
-        # Ctrl-C on a terminal reaches the child too, which must not take it for a request to stop at once.
-        (os.killpg if to == "group" else os.kill)(process.pid, number)
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert process.stdout.readline() == b"slow begins\n"
+            # Ctrl-C on a terminal reaches the child too, which must not take it for a request to stop at once.
+            (os.killpg if to == "group" else os.kill)(process.pid, number)
+            assert b"".join(iter(lambda: client.recv(65536), b"")).endswith(b"first")
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 0
         assert out.count(b"first goes\n") == 1
@@ -161,6 +166,8 @@ def test_a_signal_stops_all_gracefully(tmp_path: Path, to: str, number: int) -> 
     finally:
         process.kill()
         process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def test_the_child_goes_when_its_parent_is_killed(server: Reloading) -> None:
