@@ -242,13 +242,50 @@ def test_what_does_not_stop_is_ended_by_force(tmp_path: Path) -> None:
     try:
         eventually((tmp_path / "up").exists, 20)
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
         assert process.returncode == 0
         assert err.count("The application does not stop: ending it") == 2
     finally:
         process.kill()
         process.wait()
+
+
+def test_impatience_counts(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"  # hears nothing until it is done
+    )
+    server = ServerProcess(["--port", "0", "--app-dir", str(tmp_path), "--reload", "main:app"], {})
+    try:
+        server.wait_for_log("importing", 20)
+        begun = time.monotonic()
+        for _ in range(3):
+            server.signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert server.wait(5) == 0
+        assert time.monotonic() - begun < 5
+    finally:
+        server.process.kill()
+        server.process.wait()
+        server.reader.join(10)
+
+
+def test_a_child_that_cannot_start_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "watched").mkdir()
+    (tmp_path / "stubborn.py").write_text("raise SystemExit(7)")
+    (tmp_path / "reloader.py").write_text(RELOADER)
+    environment = {**os.environ, "PYTHONPATH": os.path.abspath(os.environ.get("PYTHONPATH", ""))}
+    process = subprocess.Popen(
+        [sys.executable, "reloader.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "The application ended (status 7): waiting for a change\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_start_goes_through_a_pipe() -> None:

@@ -30,6 +30,8 @@ logger = logging.getLogger("tidegate")
 # A developer waits for a reload; a page that is left open must not make that long.
 MAX_IDLE: Final = 0.2
 MAX_GRACE: Final = 2.0
+MAX_CANCEL: Final = 1.0
+SLACK: Final = 1.0  # what the child has beyond its own timeouts, and between "at once" and the end by force
 LENGTH: Final = 8  # octets, before the pickle
 POLL: Final = 500  # milliseconds between looks at the child, while no file changes
 
@@ -85,6 +87,7 @@ class Reloader:
                 timeouts,
                 shutdown_idle=min(timeouts.shutdown_idle, MAX_IDLE),
                 graceful_shutdown=min(timeouts.graceful_shutdown, MAX_GRACE),
+                shutdown_cancel=min(timeouts.shutdown_cancel, MAX_CANCEL),
             ),
         )
         self._sockets = sockets
@@ -148,9 +151,8 @@ class Reloader:
             with suppress(OSError):  # the child is gone, or a second signal has closed the pipe
                 os.write(pipe, b"\0")
         timeouts = self._config.timeouts
-        cut = timeouts.shutdown_cancel + timeouts.lifespan_shutdown + 1
-        graceful = timeouts.shutdown_idle + timeouts.graceful_shutdown + cut
-        for seconds, harder in ((graceful, self._close_pipe), (cut, child.kill)):
+        graceful = timeouts.graceful_shutdown + timeouts.shutdown_cancel + timeouts.lifespan_shutdown + SLACK
+        for seconds, harder in ((graceful, self._close_pipe), (SLACK, child.kill)):
             try:
                 child.wait(seconds)
                 break
@@ -167,8 +169,11 @@ class Reloader:
             self._pipe = None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stop.is_set():  # the second one: now
-            self._close_pipe()
+        if self._stop.is_set():
+            if self._pipe is not None:  # the second one: at once
+                self._close_pipe()
+            elif self._child is not None:  # the third: by force
+                self._child.kill()
         self._stop.set()
 
 
