@@ -37,6 +37,11 @@ APPLICATIONS = {
     "syntax.py": "def app(:\n    pass\n",
     "raises.py": "def connect():\n    raise RuntimeError('no database')\nconnect()\n",
     "missing.py": "import not_there\n",
+    "unguarded.py": """
+        import tidegate
+        async def app(scope, receive, send): ...
+        tidegate.run("unguarded:app", port=0, reload=True)
+    """,
     "startup_failed.py": """
         async def app(scope, receive, send):
             await receive()
@@ -169,6 +174,13 @@ RAISING = {
         "raised RuntimeError when it was called",
     ),
 }
+
+
+def test_an_application_that_runs_itself_when_it_is_imported(apps: Path) -> None:
+    result = run_command("--app-dir", str(apps), "--port", "0", "unguarded:app")
+    assert result.returncode == 3
+    assert 'call it below if __name__ == "__main__"' in result.stderr
+    assert result.stderr.endswith('tidegate: error: "unguarded" raised RuntimeError when it was imported\n')
 
 
 @pytest.mark.parametrize("case", RAISING)

@@ -28,6 +28,7 @@ COLORS: Final = {
 }
 LINE: Final = {character: f"\\x{character:02x}" for character in (*range(0x20), *range(0x7F, 0xA0))}
 BLOCK: Final = {character: escaped for character, escaped in LINE.items() if chr(character) not in "\n\t"}
+ENCODE: Final = json.JSONEncoder(default=str).encode
 
 
 class TextFormatter(logging.Formatter):

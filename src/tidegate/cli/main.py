@@ -38,8 +38,13 @@ def run(app: Any, **options: Any) -> None:
 
     `options` have the names of the command line's, such as port=8000 or limit_head="32k"; what they leave out
     comes from the environment and from TOML, as for the command. A failure ends the process, as it ends the
-    command; an option that there is not raises TypeError.
+    command; an option that there is not raises TypeError, and a call inside a running event loop RuntimeError.
     """
+    if _in_event_loop():
+        raise RuntimeError(
+            "tidegate.run() was called inside an event loop: in a module that is also imported, call it below "
+            'if __name__ == "__main__"; in your own loop, use tidegate.server.Server'
+        )
     names = {alias: option.name for option in OPTIONS.values() for alias in (*option.aliases, option.path[0])}
     given: dict[str, Any] = {}
     for name, value in options.items():
@@ -256,6 +261,16 @@ def _click_option(option: Option) -> "click.Option":
         + (f"  [default: {default}]" if default else "")
         + ("  Repeatable." if option.repeatable else ""),
     )
+
+
+def _in_event_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _cwd() -> "Path":
