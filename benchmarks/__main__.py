@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from . import docs
 from .load import LoadError, require
 from .measure import Run
 from .report import Results, report
@@ -50,22 +51,37 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--servers", help="comma-separated (default: all)")
     parser.add_argument("--scenarios", help="comma-separated (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="windows a server and scenario; the median counts")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="windows a server and scenario; the median counts"
+    )
     parser.add_argument("--seconds", type=int, default=3, help="length of a window")
+    parser.add_argument(
+        "--retries",
+        type=int,
+        default=1,
+        help="windows to add where others were at work on the cores; the quietest counts",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
-    parser.add_argument("--from-json", type=Path, metavar="FILE", help="measure nothing: report an earlier run")
+    parser.add_argument(
+        "--from-json", type=Path, metavar="FILE", help="measure nothing: report an earlier run"
+    )
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md and its picture")
     venv, venv_bench = ROOT / ".venv/bin/python", ROOT / ".venv-bench/bin/python"
     parser.add_argument("--tidegate-python", default=str(venv), metavar="PATH", help="default: .venv's")
-    parser.add_argument("--peers-python", default=str(venv_bench), metavar="PATH", help="default: .venv-bench's")
+    parser.add_argument(
+        "--peers-python", default=str(venv_bench), metavar="PATH", help="default: .venv-bench's"
+    )
     parser.add_argument(
         "--python",
         action="append",
         default=[],
         metavar="PATH",
-        help="measure Tidegate under this interpreter too, which has it installed; repeatable",
+        help="measure Tidegate under this interpreter too, which has it installed, with and without the eager "
+        "start of tasks that it has from 3.12 on; repeatable",
     )
-    parser.add_argument("--label", action="append", default=[], help="the name of the server of each --python")
+    parser.add_argument(
+        "--label", action="append", default=[], help="the name of the server of each --python"
+    )
     args = parser.parse_args()
     if len(args.python) != len(args.label):
         parser.error("each --python needs its --label")
@@ -74,7 +90,8 @@ def parse() -> argparse.Namespace:
 
 def measured(args: argparse.Namespace, scenarios: Sequence[Scenario]) -> Results:
     known = [tidegate(args.tidegate_python)]
-    known += [tidegate(python, label) for python, label in zip(args.python, args.label, strict=True)]
+    for python, label in zip(args.python, args.label, strict=True):
+        known += [tidegate(python, label), tidegate(python, f"{label}-lazy", "lazy")]
     known += peers(args.peers_python)
     servers = chosen(args.servers, known, "server")
     cores = sorted(os.sched_getaffinity(0))
@@ -87,12 +104,15 @@ def measured(args: argparse.Namespace, scenarios: Sequence[Scenario]) -> Results
         scenarios=scenarios,
         rounds=args.rounds,
         seconds=args.seconds,
+        retries=args.retries,
         server_core=cores[0],
         client_core=cores[1],
         logs=ROOT / ".bench" / "logs",
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    run.results.machine = machine()
+    run.results.machine = machine() | {
+        "windows": f"median of {args.rounds} windows of {args.seconds} s a server and scenario"
+    }
     for server in servers:
         run.results.servers[server.name] = {"kind": server.kind, "versions": versions(server)}
     return run.run()
@@ -109,7 +129,10 @@ def main() -> None:
         except LoadError as error:
             raise SystemExit(str(error)) from error
     print(report(results, scenarios))
+    if args.write_docs:
+        docs.write(results, scenarios, ROOT / "docs")
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results.to_json(), indent=1) + "\n")
 
 

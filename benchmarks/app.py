@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ FILE_CHUNK = 64 * KIB  # what Starlette's FileResponse reads at a time
 
 
 def make_file() -> str:
-    """Beside the machine's temporary files, not in the sources: every server process writes the same bytes."""
+    """Among the temporary files, not in the sources: every server process writes the same bytes."""
     path = Path(tempfile.gettempdir()) / f"benchmark-{os.getuid()}-50k.txt"
     if not path.exists() or path.read_bytes() != FILE_CONTENT:
         new = path.with_suffix(f".{os.getpid()}")
@@ -84,7 +85,7 @@ async def upload(scope: Scope, receive: Any, send: Any) -> None:
 
 
 async def file(scope: Scope, receive: Any, send: Any) -> None:
-    """By pathsend where the server offers it, else as Starlette's FileResponse: each file operation in a thread."""
+    """By pathsend where it is offered, else as Starlette's FileResponse: each file operation in a thread."""
     if "http.response.pathsend" in (scope.get("extensions") or ()):
         await send(start(content_length(FILE_CONTENT)))
         await send({"type": "http.response.pathsend", "path": FILE_PATH})
@@ -131,6 +132,19 @@ async def lifespan(receive: Any, send: Any) -> None:
         await send({"type": message["type"] + ".complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+def start_later(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+async def lazy(scope: Scope, receive: Any, send: Any) -> None:
+    """The application in a loop with a task factory, which rules out Tidegate's eager start of tasks."""
+    if scope["type"] == "lifespan":
+        asyncio.get_running_loop().set_task_factory(start_later)
+    await app(scope, receive, send)
 
 
 async def app(scope: Scope, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""The floor: canned bytes from a bare uvloop protocol. Not a server: it takes for granted what the load sends."""
+"""The floor: canned bytes from a bare uvloop protocol, which takes for granted what the load sends."""
 
 import argparse
 import asyncio
@@ -15,7 +15,8 @@ MIB = 1024 * 1024
 
 
 def answer(body: bytes, *, chunked: bool = False) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    head += b"date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
     if not chunked:
         return head + b"content-length: %d\r\n\r\n" % len(body) + body
     chunk = b"%x\r\n" % len(benchmark.CHUNK) + benchmark.CHUNK + b"\r\n"

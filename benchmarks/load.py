@@ -1,4 +1,4 @@
-"""What drives the servers. A driver knows what it asks, what the right answer is, and how to ask it very often."""
+"""What drives the servers: a driver knows what it asks, what the right answer is, and how to ask it often."""
 
 import http.client
 import json
@@ -51,10 +51,7 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wrk:
-    """HTTP/1.1 by wrk, one thread.
-
-    Exactly one of `answer` and its default is right: status 200 with this body.
-    """
+    """HTTP/1.1 by wrk, one thread. The right answer is status 200 with the body `answer`."""
 
     path: str
     answer: bytes
@@ -113,7 +110,7 @@ def check_response(answers: IO[bytes], expected: bytes) -> None:
         raise WrongAnswer("the connection was closed without an answer")
     if not re.fullmatch(rb"HTTP/1\.1 200( [^\r\n]*)?\r\n", status_line):
         raise WrongAnswer(f"status line {status_line!r}")
-    headers = http.client.parse_headers(answers)  # type: ignore[arg-type]
+    headers = http.client.parse_headers(answers)
     if headers.get("transfer-encoding", "").lower() == "chunked":
         body = b""
         while size := int(answers.readline(1024).partition(b";")[0], 16):

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ GONE = (FileNotFoundError, ProcessLookupError)  # the second: open, but gone bef
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """In bytes, summed over the tree. `rss` counts a shared page once a process, `pss` divides it among them."""
+    """Bytes of the tree. `rss` counts a shared page once a process, `pss` divides it among its users."""
 
     rss: int
     pss: int
@@ -54,8 +54,23 @@ def tree(root: int, proc: Path = PROC) -> dict[int, Stat]:
 
 
 def cpu_seconds(root: int, proc: Path = PROC) -> float:
-    """User and system time of the tree so far. A child that ends stays counted, in its parent's waited-for time."""
+    """User and system time of the tree so far; a child that ended stays counted, in its parent's account."""
     return sum(stat.ticks for stat in tree(root, proc).values()) / TICKS_PER_SECOND
+
+
+def busy_seconds(cores: Iterable[int], proc: Path = PROC) -> float:
+    """What these cores have done so far for processes, and the time that the hypervisor took away.
+
+    Interrupts are left out: their time is in no process's account, so it would pass for a stranger's.
+    """
+    wanted = {f"cpu{core}" for core in cores}
+    ticks = 0
+    for line in (proc / "stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in wanted:
+            user, nice, system, _idle, _iowait, _irq, _softirq, steal = (int(field) for field in fields[:8])
+            ticks += user + nice + system + steal
+    return ticks / TICKS_PER_SECOND
 
 
 def memory(root: int, proc: Path = PROC) -> Memory:

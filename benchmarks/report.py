@@ -1,5 +1,6 @@
 """The arithmetic of a run, and its table."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -20,6 +21,7 @@ class Sample:
     rate: float  # a second
     p99: float | None  # microseconds
     pss: int  # bytes, when the window ended
+    disturbance: float  # what others took of the two cores, 1 being one core
     errors: dict[str, int] = field(default_factory=dict)
 
 
@@ -69,7 +71,7 @@ class Results:
         return total
 
     def best_peer(self, scenario: str) -> tuple[str, float] | None:
-        """The peer that takes the least CPU; one whose windows had errors served something else, and is passed over."""
+        """The peer that takes the least CPU; one whose windows had errors is passed over."""
         medians = [
             (cpu, name)
             for name in self.names("peer")
@@ -97,7 +99,7 @@ def cell(results: Results, server: str, scenario: str, figure: str, scale: float
 
 
 def table(rows: list[list[str]]) -> str:
-    """A Markdown table that is also aligned in a terminal: the first row is the head, the first column text."""
+    """A Markdown table, aligned for the terminal too: the first row is the head, the first column text."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
 
     def line(cells: list[str]) -> str:
@@ -107,12 +109,14 @@ def table(rows: list[list[str]]) -> str:
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = "|" + "|".join("-" * (width + 2) if i == 0 else "-" * (width + 1) + ":" for i, width in enumerate(widths))
+    rule = "|" + "|".join(
+        "-" * (width + 2) if i == 0 else "-" * (width + 1) + ":" for i, width in enumerate(widths)
+    )
     return "\n".join([line(rows[0]), rule + "|", *(line(row) for row in rows[1:])])
 
 
 def figures(
-    results: Results, scenarios: list[Scenario], figure: str, scale: float = 1, digits: int = 1
+    results: Results, scenarios: Sequence[Scenario], figure: str, scale: float = 1, digits: int = 1
 ) -> str:
     names = [name for kind in KINDS for name in results.names(kind) if name not in results.absent]
     rows = [["", *names]]
@@ -122,7 +126,7 @@ def figures(
     return table(rows)
 
 
-def ratios(results: Results, scenarios: list[Scenario]) -> str:
+def ratios(results: Results, scenarios: Sequence[Scenario]) -> str:
     own = [name for name in results.names("tidegate") if name not in results.absent]
     rows = [["", "best peer", "us", *own, "target"]]
     for scenario in scenarios:
@@ -155,7 +159,7 @@ def memory_table(results: Results) -> str:
     return table(rows)
 
 
-def notes(results: Results, scenarios: list[Scenario]) -> list[str]:
+def notes(results: Results, scenarios: Sequence[Scenario]) -> list[str]:
     lines = [f"{name} was not measured: {reason}" for name, reason in results.absent.items()]
     for name, failures in results.failures.items():
         lines += [f"{name} fails `{scenario}`: {reason}" for scenario, reason in failures.items()]
@@ -167,20 +171,16 @@ def notes(results: Results, scenarios: list[Scenario]) -> list[str]:
     return lines
 
 
-def report(results: Results, scenarios: list[Scenario]) -> str:
-    parts = [
-        "CPU microseconds per request (user + system, the process tree)",
-        figures(results, scenarios, "cpu"),
-        "Ratio to the best peer (lower is better)",
-        ratios(results, scenarios),
-        "Rate, thousands a second",
-        figures(results, scenarios, "rate", scale=1000),
-        "p99 latency, ms",
-        figures(results, scenarios, "p99", scale=1000, digits=2),
-        "PSS after the windows, MiB",
-        figures(results, scenarios, "pss", scale=2**20, digits=0),
-        "At idle",
-        memory_table(results),
-    ]
-    lines = [f"- {line}" for line in notes(results, scenarios)]
-    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
+def report(results: Results, scenarios: Sequence[Scenario], heading: str = "") -> str:
+    sections = {
+        "Ratio to the best peer (CPU per request, lower is better)": ratios(results, scenarios),
+        "CPU per request, microseconds": figures(results, scenarios, "cpu"),
+        "Rate, thousands of requests a second": figures(results, scenarios, "rate", scale=1000),
+        "p99 latency, ms": figures(results, scenarios, "p99", scale=1000, digits=2),
+        "Memory after the windows, MiB of PSS": figures(results, scenarios, "pss", scale=2**20, digits=0),
+        "At idle": memory_table(results),
+    }
+    parts = [f"{heading}{title}\n\n{content}" for title, content in sections.items()]
+    if lines := notes(results, scenarios):
+        parts.append("\n".join(f"- {line}" for line in lines))
+    return "\n\n".join(parts)

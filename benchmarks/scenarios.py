@@ -18,7 +18,8 @@ BROWSER_HEADERS = (
     ("Upgrade-Insecure-Requests", "1"),
     (
         "User-Agent",
-        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/142.0.0.0 Safari/537.36",
     ),
     (
         "Accept",
@@ -30,7 +31,10 @@ BROWSER_HEADERS = (
     ("Referer", "https://www.example.com/catalogue/harbours?page=3&sort=name"),
     ("Accept-Encoding", "gzip, deflate, br, zstd"),
     ("Accept-Language", "en-GB,en;q=0.9,de;q=0.8"),
-    ("Cookie", "session=eyJ1c2VyIjo0MiwidGhlbWUiOiJkYXJrIn0.aX9k.3q2-7wT5; csrftoken=Zx81bq0VYx2mJ7uK; theme=dark"),
+    (
+        "Cookie",
+        "session=eyJ1c2VyIjo0MiwidGhlbWUiOiJkYXJrIn0.aX9k.3q2-7wT5; csrftoken=Zx81bq0VYx2mJ7uK; theme=dark",
+    ),
 )
 
 
@@ -50,7 +54,9 @@ SCENARIOS = (
     Scenario("stream", "ten-chunk stream", Wrk("/stream", app.CHUNK * app.CHUNKS), 0.55),
     Scenario("post", "POST 1 KiB echo", Wrk("/echo", b"x" * KIB, "POST", body_size=KIB), 0.60),
     # Few connections: what is half sent when the window ends is not counted as served.
-    Scenario("upload", "upload 1 MiB", Wrk("/upload", b"%d" % MIB, "POST", body_size=MIB, connections=8), 0.75),
+    Scenario(
+        "upload", "upload 1 MiB", Wrk("/upload", b"%d" % MIB, "POST", body_size=MIB, connections=8), 0.75
+    ),
     Scenario("pipelined", "16 pipelined", Wrk("/hello", app.HELLO, depth=16), 0.35),
     Scenario(
         "connection",

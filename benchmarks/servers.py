@@ -1,4 +1,4 @@
-"""Who is measured: how each server starts with one worker, no access log and its fastest documented settings."""
+"""Who is measured: each server with one worker, no access log and its fastest documented settings."""
 
 import contextlib
 import http.client
@@ -35,59 +35,64 @@ class Server:
         return [self.python, *self.arguments(port)]
 
 
-def tidegate(python: str, label: str = "tidegate") -> Server:
+def tidegate(python: str, label: str = "tidegate", app: str = "app") -> Server:
     return Server(
         label,
         python,
         ("tidegate", "uvloop"),
-        lambda port: f"-m tidegate --host 127.0.0.1 --port {port} --no-access-log app:app".split(),
+        lambda port: f"-m tidegate --host 127.0.0.1 --port {port} --no-access-log app:{app}".split(),
         kind="tidegate",
     )
 
 
 def peers(python: str) -> list[Server]:
-    def peer(name: str, distributions: str, arguments: str, kind: str = "peer") -> Server:
+    def peer(name: str, distributions: str, *options: str, kind: str = "peer") -> Server:
         return Server(
-            name, python, tuple(distributions.split()), lambda port: arguments.format(port=port).split(), kind
+            name,
+            python,
+            tuple(distributions.split()),
+            lambda port: " ".join(options).format(port=port).split(),
+            kind,
         )
 
     return [
         peer(
             "uvicorn",
             "uvicorn uvloop httptools",
-            "-m uvicorn --host 127.0.0.1 --port {port} --loop uvloop --http httptools --ws none --no-access-log"
-            " --log-level warning app:app",
+            "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws none",
+            "--no-access-log --log-level warning",
         ),
         peer(
             "granian",
             "granian uvloop",
-            "-m granian --interface asgi --host 127.0.0.1 --port {port} --http 1 --no-ws --workers 1"
-            " --runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning app:app",
+            "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --no-ws --workers 1",
+            "--runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning",
         ),
         peer(
-            "h2corn",
+            "h2corn",  # its default of two runtime threads is the leaner one on one core too
             "h2corn uvloop",
-            "-m h2corn --host 127.0.0.1 --port {port} --workers 1 --runtime-threads 1 --loop uvloop --no-access-log"
-            " --timeout-worker-healthcheck 0 app:app",
+            "-m h2corn --host 127.0.0.1 --port {port} app:app --workers 1 --loop uvloop --no-access-log",
+            "--timeout-worker-healthcheck 0",  # or a worker that was parked is replaced
         ),
         peer("fastpysgi", "fastpysgi", "run_fastpysgi.py {port}"),
         peer(
             "gunicorn",
             "gunicorn gunicorn_h1c uvloop",
-            "-m gunicorn --bind 127.0.0.1:{port} --worker-class asgi --asgi-loop uvloop --http-parser fast --workers 1"
-            " --timeout 0 --log-level warning --no-control-socket app:app",
+            "-m gunicorn --bind 127.0.0.1:{port} app:app --worker-class asgi --asgi-loop uvloop --workers 1",
+            "--http-parser fast --no-control-socket --log-level warning --timeout 0",  # 0: as above
         ),
         peer(
             "hypercorn",
             "hypercorn h11 uvloop",
-            "-m hypercorn --bind 127.0.0.1:{port} --worker-class uvloop --workers 1 --log-level warning app:app",
+            "-m hypercorn --bind 127.0.0.1:{port} app:app --worker-class uvloop --workers 1",
+            "--log-level warning",
         ),
         peer("floor", "uvloop", "floor.py {port}", kind="floor"),
     ]
 
 
 class Instance:
-    """A server that runs, pinned to one core. While parked it is stopped, so that it disturbs nobody's window."""
+    """A server that runs, pinned to one core. Parked, it is stopped, so that it disturbs nobody's window."""
 
     def __init__(self, server: Server, core: int, logs: Path) -> None:
         self.server = server
@@ -142,7 +147,9 @@ class Instance:
                 return
             except ServerError as error:
                 if time.monotonic() > deadline:
-                    raise ServerError(f"no answer in {START_TIMEOUT:.0f} s ({error}){self.log_tail()}") from error
+                    raise ServerError(
+                        f"no answer in {START_TIMEOUT:.0f} s ({error}){self.log_tail()}"
+                    ) from error
             time.sleep(0.1)
 
     def revive(self) -> None:
