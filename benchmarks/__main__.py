@@ -76,8 +76,8 @@ def parse() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="PATH",
-        help="measure Tidegate under this interpreter too, which has it installed, with and without the eager "
-        "start of tasks that it has from 3.12 on; repeatable",
+        help="measure Tidegate under this interpreter too, which has it installed, with and without the "
+        "eager start of tasks that it has from 3.12 on; repeatable",
     )
     parser.add_argument(
         "--label", action="append", default=[], help="the name of the server of each --python"
@@ -85,6 +85,8 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if len(args.python) != len(args.label):
         parser.error("each --python needs its --label")
+    # Servers start in another directory; a link is not followed, for it is what makes the environment.
+    args.python = [os.path.abspath(path) for path in args.python]
     return args
 
 

@@ -51,7 +51,7 @@ class Run:
         return Instance(server, self.server_core, self.logs)
 
     def examine(self, server: Server) -> bool:
-        """Its memory at idle, alone (PSS depends on who else runs), and its answers. False: do not time it."""
+        """Its memory at idle, alone (PSS depends on who else runs), and its answers. False: not timed."""
         try:
             instance = self.start(server)
         except (ServerError, OSError) as error:
