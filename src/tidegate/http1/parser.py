@@ -188,10 +188,10 @@ class HeadParser:
             i += 1
         if i == limit:
             return -1
-        if i == start or p[i] != 0x20:
-            raise RequestError(400, "malformed method")  # RFC 9112 §3.1
         if i - start > _MAX_METHOD:
             raise RequestError(501, "method too long")  # RFC 9112 §3
+        if i == start or p[i] != 0x20:
+            raise RequestError(400, "malformed method")  # RFC 9112 §3.1
         raw = p[start:i]
         method = _METHODS.get(raw)
 
