@@ -16,10 +16,11 @@ with atheris.instrument_imports(include=["tidegate"]):
 def fuzz_one(data: bytes) -> None:
     if not data or b"/early" in data:  # that application answers before a fault is seen, or after
         return
-    whole = outcome([data])
+    end = b"\n"  # of the last line
+    whole = outcome([data, end])
     middle = len(data) // 2
-    assert outcome([piece for piece in (data[:middle], data[middle:]) if piece]) == whole
-    assert outcome(octets(data)) == whole
+    assert outcome([piece for piece in (data[:middle], data[middle:], end) if piece]) == whole
+    assert outcome([*octets(data), end]) == whole
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def events(pieces: Iterable[bytes], eof: bool = False, **limits: Any) -> dict[st
 def outcome(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
     """What the same bytes come to however they are split.
 
-    A fault is noticed sooner or later, and as malformed or as too large, with what came before it.
+    A fault is noticed sooner or later, at the end of its line at the latest, and as malformed or as too large.
     """
     dialogue = Dialogue(handler_class=Application, **(limits or LIMITS))
     dialogue.receive(*pieces)
@@ -121,7 +121,7 @@ def outcome(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
     return {
         "requests": requests,
         "refused": sorted({400 if error.status == 431 else error.status for error, _ in dialogue.refusals}),
-        "sent": b"" if faulty else dialogue.wire.sent,
+        "sent": dialogue.wire.sent.rpartition(b"HTTP/1.1 ")[0] if faulty else dialogue.wire.sent,
         # Whether it lingers depends on what came beyond the last request so far.
         "ended": CLOSED if dialogue.wire.ended == LINGERING else dialogue.wire.ended,
         "reading": dialogue.wire.reading,

@@ -278,6 +278,7 @@ class H1Connection(StreamOwner):
         if self._state == IDLE or (self._state == CONTENT and self._stream is None):
             if self._idle_since == UNSET:
                 self._idle_since = now
+                self._parser.forget()  # an idle connection is to be small
             elif now >= self.next_timeout():
                 # Silently: balancers and browsers open connections ahead of need, and take a 408 for an
                 # answer.

@@ -93,6 +93,10 @@ class HeadParser:
         self._blank = 0
         self._in_fields = False
 
+    def forget(self) -> None:
+        """Let go of what the last head is remembered for, between requests."""
+        self._section.forget()
+
     def receive(self, data: bytes, start: int) -> int:
         """Take `data[start:]`; the index behind the head, or -1 where more is needed and all was taken.
 
