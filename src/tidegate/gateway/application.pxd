@@ -5,6 +5,8 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport StreamHandler
 
 cdef bint EAGER
+cdef object DONE, Task
+cdef int HINTS_OFF, HINTS_ALL
 
 
 cdef class Exchange(StreamHandler):
@@ -22,7 +24,7 @@ cdef class ApplicationCall:
     cdef public object task
 
     @cython.locals(exchange=Exchange)
-    cpdef object send(self, object value)
+    cdef object _step(self, object value, object thrown)
     @cython.locals(exchange=Exchange)
     cdef void _end(self, object error) except *
 
@@ -39,16 +41,18 @@ cdef class Gateway:
     cdef public Py_ssize_t exchanges_served
     cdef public bint cancelling
     cdef object _notice
-    cdef str _early_hints
+    cdef object _shutdown
+    cdef int _early_hints
     cdef object _cancel_after
     cdef public object identify
     cdef object _context
     cdef bint _eager
+    cdef bint _task_factory
 
     cpdef void run(self, ApplicationCall call) except *
     cpdef void call_ended(self, ApplicationCall call) except *
     cpdef bint full(self) except *
     @cython.locals(extensions=dict)
     cpdef dict extensions(self, RequestHead request)
-    @cython.locals(policy=str)
+    @cython.locals(policy=int)
     cpdef bint hints_allowed(self, RequestHead request) except *

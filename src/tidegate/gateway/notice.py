@@ -1,8 +1,8 @@
 """The `tidegate.shutdown` scope extension: lets an application end its streams well when the server shuts down.
 
-    notice = scope["extensions"]["tidegate.shutdown"]["notice"]
-    notice.is_set()       # True once shutdown has begun
-    await notice.wait()   # returns then
+notice = scope["extensions"]["tidegate.shutdown"]["notice"]
+notice.is_set()       # True once shutdown has begun
+await notice.wait()   # returns then
 """
 
 import asyncio
@@ -13,8 +13,8 @@ class ShutdownNotice:
 
     __slots__ = ("_event",)
 
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
 
     def is_set(self) -> bool:
         return self._event.is_set()
