@@ -90,7 +90,7 @@ def test_pipelined_requests_without_reading_the_answers(server):
 def test_pipelining_behind_a_slow_request(server):
     before = peak(server)
     with server.client() as client:
-        client.send_request("GET", "/deaf")
+        client.send_request("GET", "/slow?3")
         total = sent_until_blocked(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
         assert total < 32 << 20
         assert peak(server) - before < MAX_GROWTH

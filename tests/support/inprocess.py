@@ -35,6 +35,7 @@ class Serving:
         self.escaped: list[BaseException | None] = []
         self.loop_errors: list[dict[str, Any]] = []
         self.changed = threading.Condition()
+        self.clients: list[Client] = []
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self) -> None:
@@ -73,7 +74,10 @@ class Serving:
                 self.changed.notify_all()
 
     def client(self, **options: Any) -> Client:
-        return Client(self.host, self.port, **options)
+        """A new connection; closed with the test, if not before."""
+        client = Client(self.host, self.port, **options)
+        self.clients.append(client)
+        return client
 
     def wait_for_end(self, count: int = 1, timeout: float = 10) -> BaseException | None:
         """Wait until the application ended for the `count`th time since the test began; what it raised, or None."""
@@ -88,12 +92,20 @@ class Serving:
         self.loop.call_soon_threadsafe(function)
 
     def reset(self) -> None:
+        """Forget the test before."""
+        self.close_clients()
         self.app = None
         self.called = 0
         self.escaped = []
         self.loop_errors = []
 
+    def close_clients(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+
     def stop(self) -> None:
+        self.close_clients()
         if self.thread.is_alive() and self.stop_event is not None:
             self.call_soon(self.stop_event.set)
         self.thread.join(timeout=30)
