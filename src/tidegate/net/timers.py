@@ -11,6 +11,7 @@ from tidegate.http.stream import Wire
 
 TICK = 0.25  # seconds
 NOT_SCHEDULED = 1 << 62
+NEVER = float("inf")
 
 
 class TimedWire(Wire):
@@ -49,7 +50,12 @@ class TimerWheel:
         self._buckets.clear()
 
     def schedule(self, entry: TimedWire, when: float) -> None:
-        """Call `entry.timeout_due` at `when` or at the next tick, unless it is scheduled earlier already."""
+        """Call `entry.timeout_due` at `when` or at the next tick, unless it is scheduled earlier already.
+
+        Infinity is never.
+        """
+        if when == NEVER:
+            return
         index = self._index + 1
         if when > self.now:
             later = int(when / TICK) + 1
