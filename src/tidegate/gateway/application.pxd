@@ -17,6 +17,7 @@ cdef class Exchange(StreamHandler):
     cpdef dict take_message(self)
 
 
+@cython.freelist(64)
 cdef class ApplicationCall:
     cdef object _coroutine
     cdef Exchange _exchange

@@ -15,24 +15,26 @@ from typing import Any
 
 NATIVE = sys.version_info >= (3, 12)
 Task = asyncio.Task
+current_task = asyncio.current_task
 
 
 class EagerStarter:
     """Makes Tasks on `loop` and runs their first step, where no other Task is running and no factory is set."""
 
-    __slots__ = ("_call_soon", "_catches", "_caught", "_loop")
+    __slots__ = ("_call_soon", "_catches", "_caught", "_loop", "_step_type")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop: Any = loop
         self._call_soon = loop.call_soon
         self._caught: Any = None
+        self._step_type: Any = None
         # A loop whose instances have no attributes of their own cannot be caught from.
         self._catches = not NATIVE and hasattr(loop, "__dict__")
 
     def start(self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context) -> "Task[Any]":
         """A Task of `coroutine` in `context`; started, where it can be."""
         loop = self._loop
-        if asyncio.current_task(loop) is not None:
+        if current_task(loop) is not None:
             return Task(coroutine, loop=loop, context=context)
         if NATIVE:
             return Task(coroutine, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
@@ -51,7 +53,10 @@ class EagerStarter:
 
     def __call__(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:
         # Only the Task's own: while it is made, a collected object's finalizer may call too.
-        if self._caught is None and type(callback).__name__ == "TaskStepMethWrapper":
-            self._caught = callback
-            return None
+        if self._caught is None:
+            if self._step_type is None and type(callback).__name__ == "TaskStepMethWrapper":
+                self._step_type = type(callback)
+            if type(callback) is self._step_type:
+                self._caught = callback
+                return None
         return self._call_soon(callback, *args, context=context)
