@@ -120,7 +120,7 @@ def outcome(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
             requests.append(head(handler) | {"content": handler.content, "last": last})
     return {
         "requests": requests,
-        "refused": sorted({400 if error.status == 431 else error.status for error, _ in dialogue.refusals}),
+        "refused": sorted({400 if error.status in (413, 431) else error.status for error, _ in dialogue.refusals}),
         "sent": dialogue.wire.sent.rpartition(b"HTTP/1.1 ")[0] if faulty else dialogue.wire.sent,
         # Whether it lingers depends on what came beyond the last request so far.
         "ended": CLOSED if dialogue.wire.ended == LINGERING else dialogue.wire.ended,

@@ -115,8 +115,8 @@ class FieldSection:
                 name = _NAMES[slot]
             else:
                 raw = p[i:colon]
-                name = _KNOWN.get(raw)
-                if name is None:
+                name = _KNOWN.get(raw, b"")
+                if not name:
                     raw = raw.lower()
                     name = _KNOWN.get(raw, raw)
 
