@@ -124,7 +124,6 @@ def outcome(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
         "sent": dialogue.wire.sent.rpartition(b"HTTP/1.1 ")[0] if faulty else dialogue.wire.sent,
         # Whether it lingers depends on what came beyond the last request so far.
         "ended": CLOSED if dialogue.wire.ended == LINGERING else dialogue.wire.ended,
-        "reading": dialogue.wire.reading,
     }
 
 
