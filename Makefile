@@ -3,11 +3,11 @@
 # make bench  compares Tidegate with its peers
 PYTHON ?= python3
 VENV ?= .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick fuzz clean
 
 # The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
@@ -63,5 +63,24 @@ fuzz: $(VENV)/.tools
 	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
 	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
 
+$(BENCH)/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Tidegate alone, on the Python that PYTHON313 names: shows what its eager start of tasks is worth.
+$(BENCH)-313/.compiled: $(SOURCES)
+	$(PYTHON313) -m venv $(BENCH)-313
+	TIDEGATE_EXTENSIONS=require $(BENCH)-313/bin/pip install --quiet .
+	@touch $@
+
+bench: $(VENV)/.compiled $(BENCH)/.installed $(if $(PYTHON313),$(BENCH)-313/.compiled)
+	$(BENCH)/bin/python -m benchmarks --write-docs --json .bench/results.json \
+		$(if $(PYTHON313),--python $(BENCH)-313/bin/python --label tidegate-3.13)
+
+bench-quick: $(VENV)/.compiled $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks --rounds 1 --seconds 2 --scenarios hello,10k,stream \
+		--servers tidegate,uvicorn,granian,h2corn,fastpysgi,floor
+
 clean:
-	rm -rf build dist .venv* .coverage* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist .venv* .bench .coverage* .mypy_cache .ruff_cache .pytest_cache
