@@ -82,7 +82,7 @@ cdef class H1Connection(StreamOwner):
 
     @cython.locals(table="const unsigned char *", after=int)
     cdef void _advance(self, int event) except *
-    @cython.locals(i=Py_ssize_t, n=Py_ssize_t)
+    @cython.locals(i=Py_ssize_t, n=Py_ssize_t, opened=Py_ssize_t)
     cdef void _receive(self, bytes data, Py_ssize_t start, double now) except *
     @cython.locals(head=RequestHead, length=Py_ssize_t, stream=H1Stream, handler=StreamHandler)
     cdef Py_ssize_t _open_stream(self, bytes data, Py_ssize_t i) except? -9

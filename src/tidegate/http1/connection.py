@@ -180,7 +180,7 @@ class H1Connection(StreamOwner):
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Bytes arrived. Output made meanwhile is written once, before this returns."""
-        if self._state == COMPLETE:
+        if self._state == COMPLETE or self._pending_size:
             self._keep_pending(data, 0)
             return
         self._receiving = True
@@ -325,13 +325,20 @@ class H1Connection(StreamOwner):
     def _receive(self, data: bytes, start: int, now: float) -> None:
         i = start
         n = len(data)
+        opened = 0
         try:
             while i < n:
                 if self._state == IDLE or self._state == HEAD:
-                    if self._writing_paused and self._state == IDLE:
-                        # The answers so far are not read: no more are made.
-                        self._keep_pending(data, i)
-                        return
+                    if self._state == IDLE:
+                        if self._writing_paused:
+                            # The answers so far are not read: no more are made.
+                            self._keep_pending(data, i)
+                            return
+                        if opened == self._limits.max_pipelined:
+                            # Answers that are made at once keep the other connections waiting.
+                            self._keep_pending(data, i)
+                            self._wire.flush_soon()
+                            return
                     i = self._parser.receive(data, i)
                     if i < 0:
                         if self._state == IDLE and self._parser.started:
@@ -340,6 +347,7 @@ class H1Connection(StreamOwner):
                             self._wire.timeout_changed()
                         return
                     i = self._open_stream(data, i)
+                    opened += 1
                 elif self._state == CONTENT:
                     i = self._receive_content(data, i)
                 elif self._state == COMPLETE:
@@ -646,6 +654,8 @@ class H1Connection(StreamOwner):
 
     def flush_due(self) -> None:
         """The callback that `Wire.flush_soon` promises."""
+        if self._pending_size and self._state == IDLE and not self._writing_paused:
+            self._receive_pending()
         if self._pipelining and self._out_size:
             # Another request was opened meanwhile. Each is waited for once, so at most one step of each.
             self._pipelining = False
