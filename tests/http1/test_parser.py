@@ -452,6 +452,7 @@ def test_fields_that_a_client_repeats() -> None:
         assert fields(*lines) == [host, *expected]
         assert fields(*lines) == [host, *expected]
     p.forget()
+    assert p.head.headers == []
     assert fields(b"Accept: *") == [host, (b"accept", b"*")]
     four = (b"Accept: *",) * 3
     assert fields(*four) == fields(*four)

@@ -42,6 +42,7 @@ class FieldSection:
 
     def forget(self) -> None:
         """Let go of the last section's fields."""
+        self.fields = []
         self._previous = []
 
     def begin(self, max_octets: int) -> None:
