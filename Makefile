@@ -55,14 +55,6 @@ test-all:
 test-pure-plain: $(VENV)/.compiled
 	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m pytest
 
-# Seeds are the kept corpus; what is found stays in build/fuzz, and becomes a test.
-FUZZ_SECONDS ?= 60
-fuzz: $(VENV)/.tools
-	$(BIN)/pip install --quiet "atheris>=3"
-	mkdir -p build/fuzz
-	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
-	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
-
 $(BENCH)/.installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/pip install --quiet --requirement $<
@@ -81,6 +73,14 @@ bench: $(VENV)/.compiled $(BENCH)/.installed $(if $(PYTHON313),$(BENCH)-313/.com
 bench-quick: $(VENV)/.compiled $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks --rounds 1 --seconds 2 --scenarios hello,10k,stream \
 		--servers tidegate,uvicorn,granian,h2corn,fastpysgi,floor
+
+# Seeds are the kept corpus; what is found stays in build/fuzz, and becomes a test.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.tools
+	$(BIN)/pip install --quiet "atheris>=3"
+	mkdir -p build/fuzz
+	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
+	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
 
 clean:
 	rm -rf build dist .venv* .bench .coverage* .mypy_cache .ruff_cache .pytest_cache
