@@ -77,6 +77,7 @@ cdef class H1Connection(StreamOwner):
     cpdef double next_timeout(self) except *
     @cython.locals(limits=H1Limits)
     cpdef void handle_timeout(self, double now) except *
+    cdef void _timeout_changed(self) except *
     @cython.locals(stream=H1Stream)
     cdef bint _clock_runs(self) except *
 

@@ -241,7 +241,7 @@ class H1Connection(StreamOwner):
         elif self._state == IDLE:
             self._idle_since = now
             self._idle_timeout = self._limits.shutdown_idle
-            self._wire.timeout_changed()
+            self._timeout_changed()
 
     def cut(self) -> None:
         """End the connection now; the application sees its client gone."""
@@ -302,6 +302,10 @@ class H1Connection(StreamOwner):
                     self._window_since = now
                     self._window_octets = 0
 
+    def _timeout_changed(self) -> None:
+        if self.next_timeout() < NEVER:
+            self._wire.timeout_changed()
+
     def _clock_runs(self) -> bool:
         # Only while it is the client that keeps us waiting.
         stream = self._stream
@@ -344,7 +348,7 @@ class H1Connection(StreamOwner):
                         if self._state == IDLE and self._parser.started:
                             self._idle_since = now
                             self._advance(HEAD_STARTED)
-                            self._wire.timeout_changed()
+                            self._timeout_changed()
                         return
                     i = self._open_stream(data, i)
                     opened += 1
@@ -396,7 +400,7 @@ class H1Connection(StreamOwner):
                     self._handler = None  # it has not been started: there is nothing to tell it
                     raise
             if self._state == CONTENT:
-                self._wire.timeout_changed()
+                self._timeout_changed()
         if self.shutting_down:
             handler.shutdown_started()
         self._excess = i < len(data)
@@ -569,7 +573,7 @@ class H1Connection(StreamOwner):
             self._idle_since = UNSET
             self._reading_paused = False
             self._wire.resume_reading()
-            self._wire.timeout_changed()
+            self._timeout_changed()
 
     def stream_cut(self, tell: bool) -> None:
         """The answer stays incomplete, and the connection closes so that the client can tell (RFC 9112
@@ -596,7 +600,7 @@ class H1Connection(StreamOwner):
             if self._peer_closed and not self._receiving:
                 self._input_ended()
             else:
-                self._wire.timeout_changed()
+                self._timeout_changed()
 
     def switch(self) -> None:
         """The stream has become a tunnel; what came behind the request is its first data."""
@@ -620,7 +624,7 @@ class H1Connection(StreamOwner):
         """The client has been asked for its content: from now on it is expected at a rate."""
         self._window_since = UNSET
         self._window_octets = 0
-        self._wire.timeout_changed()
+        self._timeout_changed()
 
     # --- output
 
