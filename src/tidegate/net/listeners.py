@@ -141,9 +141,9 @@ class Listener:
 
     async def start(self) -> None:
         """Accept connections, again after a `pause`."""
-        self._accepting = True
-        if self._server is not None:
+        if self._accepting:
             return
+        self._accepting = True
         loop = asyncio.get_running_loop()
         # A duplicate, since closing the loop's server closes its socket.
         duplicate = self.socket.dup()
@@ -166,6 +166,9 @@ class Listener:
         poll.register(self.socket, select.POLLIN)
         deadline = time.monotonic() + seconds
         while self._server is not None and poll.poll(0) and time.monotonic() < deadline:
+            await asyncio.sleep(0)
+        # From accept to connection_made takes asyncio's own loop some turns.
+        for _ in range(4):
             await asyncio.sleep(0)
 
     def pause(self) -> None:

@@ -29,7 +29,7 @@ COPY_SIZE = 1 << 16
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
 # Seconds that a connection must have been idle before it may be closed for another.
-MIN_IDLE = 1.0
+MIN_IDLE = 0.5
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes

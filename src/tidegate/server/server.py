@@ -38,6 +38,7 @@ logger = logging.getLogger("tidegate")
 SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
+RECHECK = 0.25  # seconds between two looks for idle connections, while accepting pauses
 DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
 
@@ -169,11 +170,11 @@ class Server:
         self._wheel = TimerWheel(loop)
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        self._keep_house()
         self._listeners = [Listener(each, config.backlog, self._acceptor) for each in sockets]
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
+        self._keep_house()
         self._announce(loop)
 
     def _load(self) -> ASGIApplication:
@@ -267,6 +268,7 @@ class Server:
         defaults = ResponseDefaults(
             SERVER if config.server_header else None, config.date_header, config.headers
         )
+        defaults.set_date(format_date(time.time()))
         return Acceptor(
             loop,
             wheel,
@@ -332,8 +334,6 @@ class Server:
             return
         now = time.time()
         acceptor.defaults.set_date(format_date(now))
-        if not self._accepting:
-            self._connections_changed()
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
         # At the turn of each second, when the date changes.
@@ -353,15 +353,25 @@ class Server:
             self._accepting = not full
             if full:
                 logger.warning("%d connections: accepting pauses", len(acceptor.connections))
+                acceptor.loop.call_later(RECHECK, self._look_for_idle)
             if self._switching is None or self._switching.done():
                 self._switching = acceptor.loop.create_task(self._switch_accepting())
 
+    def _look_for_idle(self) -> None:
+        # Connections become idle, and so may be closed for others, without saying so.
+        if not self._accepting and self._acceptor is not None and not self._shutdown_asked.is_set():
+            self._connections_changed()
+            self._acceptor.loop.call_later(RECHECK, self._look_for_idle)
+
     async def _switch_accepting(self) -> None:
-        for listener in self._listeners:
-            if self._accepting:
-                await listener.start()
-            else:
-                listener.pause()
+        wanted = not self._accepting
+        while wanted != self._accepting:
+            wanted = self._accepting
+            for listener in self._listeners:
+                if wanted:
+                    await listener.start()
+                else:
+                    listener.pause()
 
     # --- stop
 
