@@ -4,13 +4,14 @@
 class RequestError(Exception):
     """This request is answered with `status`; the connection goes on or closes as the RFC says.
 
-    `detail` is our own words, never bytes of the request: it may be shown to the client.
+    `detail` is our own words, never bytes of the request: it may be shown to the client. `fields` go into the answer.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, fields: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
+        self.fields = fields
 
 
 class StreamError(Exception):

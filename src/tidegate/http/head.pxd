@@ -13,6 +13,8 @@ cdef class RequestHead:
     cdef public bint client_trailers
     cdef public bytes protocol
 
+    cpdef bytes field(self, bytes name)
+
 
 cdef class ResponseHead:
     cdef public int status

@@ -46,6 +46,13 @@ class RequestHead:
         self.client_trailers = False
         self.protocol = b""
 
+    def field(self, name: bytes) -> bytes:
+        """The value of the first field of this lower-case name; b"" where there is none."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
+
 
 class ResponseHead:
     """A response's status and header section, validated, with the hop-by-hop fields taken out (RFC 9110 §7.6.1).

@@ -2,8 +2,10 @@ from tidegate.http.head cimport RequestHead, ResponseHead
 
 
 cdef class StreamHandler:
+    cpdef void start(self) except *
     cpdef void data_received(self, bytes data) except *
     cpdef void end_received(self, list trailers) except *
+    cpdef void peer_closed(self) except *
     cpdef void stream_reset(self) except *
     cpdef void pause_writing(self) except *
     cpdef void resume_writing(self) except *
@@ -29,5 +31,6 @@ cdef class Wire:
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
     cpdef void flush_soon(self) except *
-    cpdef void close(self) except *
+    cpdef void timeout_changed(self) except *
+    cpdef void close(self, bint linger) except *
     cpdef void abort(self) except *

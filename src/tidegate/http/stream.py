@@ -13,11 +13,18 @@ class StreamHandler:
 
     __slots__ = ()
 
+    def start(self) -> None:
+        """Called once, after the content that came together with the head has been received."""
+
     def data_received(self, data: bytes) -> None:
         """Some content arrived; never empty. After `accept_tunnel`, the tunnel's bytes."""
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        """The request is complete. `trailers` are validated, and not merged into the header section."""
+        """The request is complete; not called where its head says that it has no content. `trailers` are validated,
+        and not merged into the header section. In a tunnel: the peer has ended its side."""
+
+    def peer_closed(self) -> None:
+        """The peer has ended its side behind a complete request: it may have gone, or still want the answer."""
 
     def stream_reset(self) -> None:
         """The peer has gone, or the exchange was cut: nothing more comes, and nothing more can be sent."""
@@ -97,10 +104,14 @@ class Wire:
         """Undo `pause_reading`; idempotent."""
 
     def flush_soon(self) -> None:
-        """Call the connection's `flush()` once, behind the callbacks that the event loop already has in its queue."""
+        """Call the connection's `flush_due()` once, behind the callbacks that the event loop has in its queue."""
 
-    def close(self) -> None:
-        """Send what is queued, end our side, discard what still comes for a short while, close (RFC 9112 §9.6)."""
+    def timeout_changed(self) -> None:
+        """The connection's `next_timeout()` may have become earlier."""
+
+    def close(self, linger: bool) -> None:
+        """Send what is queued, then close. Where the peer may still be sending, `linger`: end our side first, and
+        discard what comes for a short while, so that a reset does not eat the answer (RFC 9112 §9.6)."""
 
     def abort(self) -> None:
         """Drop the connection now, with what is queued."""
