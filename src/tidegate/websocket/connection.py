@@ -9,20 +9,9 @@ behind the messages that came before them: the handler is told, lets the applica
 
 from tidegate.http.errors import ProtocolError
 from tidegate.http.stream import Stream, StreamHandler
-from tidegate.websocket.deflate import Deflater, DeflateParameters, Inflater
-from tidegate.websocket.frames import (
-    ABNORMAL_CLOSURE,
-    BINARY,
-    CLOSE,
-    FIN,
-    PING,
-    PONG,
-    RSV1,
-    TEXT,
-    decode_close,
-    encode_close,
-    encode_header,
-)
+from tidegate.websocket.codes import ABNORMAL_CLOSURE, BINARY, CLOSE, FIN, PING, PONG, RSV1, TEXT
+from tidegate.websocket.deflate import DeflateParameters, Deflater, Inflater
+from tidegate.websocket.frames import decode_close, encode_close, encode_header
 from tidegate.websocket.reader import MessageReader
 from tidegate.websocket.state import (
     CLOSE_RECEIVED,

@@ -1,7 +1,6 @@
 cimport cython
 
 cdef bytes TAIL
-cdef Py_ssize_t MAX_STREAMS
 
 
 cdef class DeflateParameters:
@@ -18,6 +17,7 @@ cdef class Deflater:
     cdef int _window_bits
     cdef bint _takeover
     cdef object _stream
+    @cython.locals(out=bytes)
     cpdef bytes deflate(self, bytes data)
 
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 
 from tidegate.http.errors import ProtocolError
-from tidegate.websocket.frames import INVALID_DATA, MESSAGE_TOO_BIG, POLICY_VIOLATION
+from tidegate.websocket.codes import INVALID_DATA, MESSAGE_TOO_BIG, POLICY_VIOLATION
 
 NAME = "permessage-deflate"
 MAX_WINDOW_BITS = 15
@@ -103,7 +103,8 @@ class Deflater:
             stream = zlib.compressobj(self._level, zlib.DEFLATED, -self._window_bits, self._mem_level)
             if self._takeover:
                 self._stream = stream
-        return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        out = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+        return out[: len(out) - 4]
 
 
 class Inflater:

@@ -3,35 +3,15 @@ says.
 """
 
 from tidegate.http.errors import ProtocolError
+from tidegate.websocket import codes
+from tidegate.websocket.codes import INVALID_DATA, MAX_REASON, NO_STATUS_RECEIVED, PROTOCOL_ERROR
 
-CONTINUATION = 0x0
-TEXT = 0x1
-BINARY = 0x2
-CLOSE = 0x8
-PING = 0x9
-PONG = 0xA
-
-FIN = 0x80
-RSV1 = 0x40
-
-# RFC 6455 §7.4.1 and the IANA registry of close codes
-NORMAL_CLOSURE = 1000
-GOING_AWAY = 1001
-PROTOCOL_ERROR = 1002
-NO_STATUS_RECEIVED = 1005  # never on the wire
-ABNORMAL_CLOSURE = 1006  # never on the wire
-INVALID_DATA = 1007
-POLICY_VIOLATION = 1008
-MESSAGE_TOO_BIG = 1009
-INTERNAL_ERROR = 1011
-SERVICE_RESTART = 1012
-
-MAX_CONTROL_PAYLOAD = 125
-MAX_REASON = MAX_CONTROL_PAYLOAD - 2
+BINARY_FRAME = codes.FIN | codes.BINARY
+TEXT_FRAME = codes.FIN | codes.TEXT
 
 # First octet -> the first two octets of a frame by its length, for the frames that are most of all traffic.
-SHORT_TEXT = [bytes((FIN | TEXT, size)) for size in range(126)]
-SHORT_BINARY = [bytes((FIN | BINARY, size)) for size in range(126)]
+SHORT_TEXT = [bytes((TEXT_FRAME, size)) for size in range(126)]
+SHORT_BINARY = [bytes((BINARY_FRAME, size)) for size in range(126)]
 
 
 def encode_header(first: int, size: int) -> bytes:
@@ -39,9 +19,9 @@ def encode_header(first: int, size: int) -> bytes:
     octets.
     """
     if size < 126:
-        if first == FIN | TEXT:
+        if first == TEXT_FRAME:
             return SHORT_TEXT[size]
-        if first == FIN | BINARY:
+        if first == BINARY_FRAME:
             return SHORT_BINARY[size]
         return bytes((first, size))
     if size < 65536:

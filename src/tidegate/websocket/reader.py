@@ -8,8 +8,7 @@ octet (§8.1).
 from codecs import utf_8_decode
 
 from tidegate.http.errors import ProtocolError
-from tidegate.websocket.deflate import Inflater
-from tidegate.websocket.frames import (
+from tidegate.websocket.codes import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -20,6 +19,7 @@ from tidegate.websocket.frames import (
     PROTOCOL_ERROR,
     TEXT,
 )
+from tidegate.websocket.deflate import Inflater
 from tidegate.websocket.mask import rotate, unmask
 
 
@@ -247,6 +247,9 @@ class MessageReader:
         except UnicodeDecodeError:
             raise ProtocolError(INVALID_DATA, "text is not UTF-8") from None
         self._partial = chunk[used:]
+        if b"\xed\xa0" <= self._partial < b"\xee":
+            # A surrogate: Python's decoder waits for its third octet.
+            raise ProtocolError(INVALID_DATA, "text is not UTF-8")
 
     def _end_message(self) -> None:
         # By an empty frame: no payload comes that would end it.
