@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidegate.config import OPTIONS, SECTIONS, Bind, Config, ConfigError, Option
-from tidegate.config.option import Flag
+from tidegate.config.option import Flag, did_you_mean
 
 SHORTHANDS: Final = ("host", "port", "uds", "fd")  # for a single `bind`
 DEFAULT: Final = "default"
+COMMAND_LINE: Final = "command line"
+ENVIRONMENT: Final = "environment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,11 @@ class Layer:
     def name(self, option: Option) -> str:
         """The option as its user wrote it, and where."""
         label = self.label(option)
-        return label if label.startswith(("--", "TIDEGATE_")) else f"{self.origin}: {label}"
+        return label if self.origin in (COMMAND_LINE, ENVIRONMENT) else f"{self.origin}: {label}"
 
 
 def load_config(
-    given: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, *, origin: str = "command line"
+    given: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, *, origin: str = COMMAND_LINE
 ) -> tuple[Config, dict[str, str]]:
     """The configuration, and where each option's value comes from, by the option's flat name.
 
@@ -40,13 +42,14 @@ def load_config(
     the TOML file, else [tool.tidegate] in pyproject.toml of `cwd` > default. Raises ConfigError.
     """
     file = given.get("config") or environ.get("TIDEGATE_CONFIG")
-    label: Callable[[Option], str] = (lambda o: o.flag) if origin == "command line" else (lambda o: o.name)
+    label: Callable[[Option], str] = (lambda o: o.flag) if origin == COMMAND_LINE else (lambda o: o.name)
     layers = [
         _read(Layer(origin, label, {name: value for name, value in given.items() if name != "config"})),
         _read_environment(environ),
         *(_read(layer) for layer in _toml_layers(file, cwd)),
     ]
-    values, origins = {}, dict.fromkeys(OPTIONS, DEFAULT)
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(OPTIONS, DEFAULT)
     for layer in reversed(layers):
         values.update(layer.values)
         origins.update(dict.fromkeys(layer.values, layer.origin))
@@ -60,17 +63,10 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environ if name.startswith("TIDEGATE_") and name not in known)
 
 
-def did_you_mean(name: str, among: Any) -> str:
-    """`; did you mean "NAME"?`, or nothing where no name comes close."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(among), 1)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
 def describe(config: Config, origins: Mapping[str, str]) -> str:
     """`config` as a TOML file that gives the same configuration, with the origin of each value."""
-    lines, group = [], None
+    lines: list[str] = []
+    group = None
     for option in OPTIONS.values():
         if option.name in SHORTHANDS:
             continue
@@ -97,7 +93,7 @@ def settings_page() -> str:
 
 
 def _read(layer: Layer) -> Layer:
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in layer.values.items():
         option = OPTIONS[name]
         try:
@@ -108,7 +104,7 @@ def _read(layer: Layer) -> Layer:
 
 
 def _read_environment(environ: Mapping[str, str]) -> Layer:
-    values = {}
+    values: dict[str, Any] = {}
     for option in OPTIONS.values():
         text = environ.get(option.env, "")
         if not text:  # as unset: Compose files and the like can't leave a variable out
@@ -120,7 +116,7 @@ def _read_environment(environ: Mapping[str, str]) -> Layer:
             if text.startswith(("tcp://", "udp://")):
                 hint = " (Kubernetes sets it for a Service named tidegate: set enableServiceLinks to false)"
             raise ConfigError(f"{option.env}: {error}{hint}") from None
-    return Layer("environment", lambda option: option.env, values)
+    return Layer(ENVIRONMENT, lambda option: option.env, values)
 
 
 def _toml_layers(file: str | None, cwd: Path) -> Iterator[Layer]:
@@ -147,7 +143,7 @@ def _toml_layers(file: str | None, cwd: Path) -> Iterator[Layer]:
         flat = key.replace("-", "_")
         if flat not in OPTIONS:
             close = did_you_mean(key.replace("_", "-"), (option.key for option in OPTIONS.values()))
-            raise ConfigError(f'{name}: "{key}" is not an option{close or "; see tidegate --help"}')
+            raise ConfigError(f'{name}: "{key}" is not an option{close or ": see tidegate --help"}')
         values[flat] = value
     yield Layer(name, lambda option: option.key, values)
 
@@ -196,7 +192,8 @@ def _build(values: Mapping[str, Any]) -> Config:
         *section, attribute = OPTIONS[name].path
         if section != ["binds"]:
             arguments["".join(section)][attribute] = value
-    return Config(**arguments[""], **{name: cls(**arguments[name]) for name, cls in SECTIONS.items()})
+    sections: dict[str, Any] = {name: section(**arguments[name]) for name, section in SECTIONS.items()}
+    return Config(**arguments[""], **sections)
 
 
 # --- Writing
@@ -241,9 +238,7 @@ def _settings() -> Iterator[str]:
             group = option.group
             yield from ("", f"## {group}", "", "| Option | Default | |", "|---|---|---|")
         named = ", ".join(f"`{flag}`" for flag in flags(option))
-        if option.name == "app":
-            named = "`APP`"
-        if not isinstance(option.kind, Flag) and option.name != "app":
+        if not isinstance(option.kind, Flag) and option.flag != option.kind.metavar:
             named += f" {option.kind.metavar}".replace("|", "\\|")
         repeated = " Repeatable." if option.repeatable else ""
         default = default_text(option)

@@ -364,12 +364,14 @@ class Config(Section):
         if not self.binds:
             raise ConfigError(f"bind: there is no address to listen on: give {ADDRESS_FORMS}")
         taken = [str(bind) for bind in self.binds if bind.kind != "tcp" or bind.port]  # port 0 may come twice
+        if any(name == b"server" for name, _ in self.headers):
+            object.__setattr__(self, "server_header", False)  # the operator's own takes its place
         for address in taken:
             if taken.count(address) > 1:
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
 
 
-SECTIONS: Final[dict[str, type[Section]]] = {"limits": Limits, "timeouts": Timeouts, "logging": Logging}
+SECTIONS: Final[dict[str, type[Any]]] = {"limits": Limits, "timeouts": Timeouts, "logging": Logging}
 """What `Config` holds beside its own options, by attribute."""
 
 

@@ -2,8 +2,11 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Final, TypeVar
+
+from tidegate.http.errors import ApplicationError
 
 T = TypeVar("T")
 
@@ -12,6 +15,14 @@ LONGEST_WAIT: Final = 366 * 24 * 3600.0  # seconds: a typo in a timeout must not
 
 class ConfigError(Exception):
     """A setting is wrong. The message is one line that names the option and the fix."""
+
+
+def did_you_mean(name: str, among: Iterable[str]) -> str:
+    """`: did you mean "NAME"?`, or nothing where no name comes close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(among), 1)
+    return f': did you mean "{close[0]}"?' if close else ""
 
 
 class Kind:
@@ -144,6 +155,12 @@ class Size(Integer):
             raise ValueError(f"{text!r} is not a size: give octets, or a number with k, M or G, such as 64k")
         return int(match[1]) * self.units[match[2]]
 
+    def format(self, value: int) -> str:
+        for unit in ("g", "m", "k"):
+            if value and value % self.units[unit] == 0:
+                return f"{value // self.units[unit]}{unit if unit == 'k' else unit.upper()}"
+        return str(value)
+
 
 class Number(Kind):
     """A finite number."""
@@ -190,10 +207,9 @@ class HeaderField(Kind):
     separator = "\n"
 
     # What the server itself must decide, to keep the message's framing true (RFC 9112 §6, RFC 9110 §7.6.1).
-    framing: ClassVar = frozenset(
-        (b"connection", b"content-length", b"keep-alive", b"proxy-connection", b"te", b"trailer",
-         b"transfer-encoding", b"upgrade")
-    )  # fmt: skip
+    reserved: ClassVar = (
+        b"connection content-length date keep-alive proxy-connection te trailer transfer-encoding upgrade"
+    ).split()
 
     def parse(self, text: str) -> tuple[bytes, bytes]:
         name, colon, value = text.partition(":")
@@ -205,20 +221,17 @@ class HeaderField(Kind):
             raise ValueError(f"{text!r} is not Latin-1: encode it, as RFC 8187 does") from None
 
     def check(self, value: Any) -> None:
-        match value:
-            case (bytes(name), bytes(content)) if isinstance(value, tuple):
-                pass
-            case _:
-                raise ValueError(f"{value!r} is not a header field: give a (name, value) pair of bytes")
-        if not re.fullmatch(rb"[!#$%&'*+.^_`|~0-9a-z-]+", name):  # RFC 9110 §5.1
-            raise ValueError(f"{name!r} is not the name of a header field in lower case")
-        if not re.fullmatch(
-            rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?", content
-        ):
+        from tidegate.http.fields import checked_field  # here, since --help has no need of it
+
+        try:
+            name, content = checked_field(value)
+        except ApplicationError as error:
+            raise ValueError(f"{error}: give NAME:VALUE") from None
+        if (name, content) != value:
             raise ValueError(
-                f"{content!r} is not a header field's value: take control characters out"
-            )  # §5.5
-        if name in self.framing:
+                f"{value!r} is not as it is sent: give a pair, the name in lower case, the value trimmed"
+            )
+        if name in self.reserved:
             raise ValueError(f"{name.decode()} is the server's own to decide: leave it out")
 
     def format(self, value: tuple[bytes, bytes]) -> str:
@@ -245,7 +258,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "APP" if self.name == "app" else f"--{self.key}"  # the one argument that is no flag
 
     @property
     def env(self) -> str:

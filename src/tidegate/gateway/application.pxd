@@ -39,9 +39,10 @@ cdef class Gateway:
     cdef public Py_ssize_t exchanges_served
     cdef public bint cancelling
     cdef object _notice
+    cdef object _shutdown
     cdef str _early_hints
     cdef object _cancel_after
-    cdef bytes _request_id_header
+    cdef public object identify
     cdef object _context
     cdef bint _eager
 
@@ -52,4 +53,3 @@ cdef class Gateway:
     cpdef dict extensions(self, RequestHead request)
     @cython.locals(policy=str)
     cpdef bint hints_allowed(self, RequestHead request) except *
-    cpdef bytes request_id(self, RequestHead request)

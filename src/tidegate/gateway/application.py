@@ -145,7 +145,7 @@ class Gateway:
     """What all the exchanges of a server share.
 
     `early_hints` is "all", "navigate" or "off"; `cancel_after` the seconds that an application may outlive its client,
-    None for ever. `access_log(exchange)` is called when an exchange completes, None for no log.
+    None for ever. `access_log(exchange)` is called when an exchange completes, None for no log; `identify` gives a request's id.
     """
 
     __slots__ = (
@@ -154,12 +154,13 @@ class Gateway:
         "_early_hints",
         "_eager",
         "_notice",
-        "_request_id_header",
+        "_shutdown",
         "access_log",
         "app",
         "calls",
         "cancelling",
         "exchanges_served",
+        "identify",
         "loop",
         "max_exchanges",
         "read_buffer",
@@ -178,7 +179,7 @@ class Gateway:
         read_buffer: int = 65536,
         max_exchanges: int | None = None,
         cancel_after: float | None = None,
-        request_id_header: str = "x-request-id",
+        identify: Callable[[RequestHead], str] = lambda request: "-",
         access_log: Callable[[Any], None] | None = None,
     ) -> None:
         self.app = app
@@ -191,10 +192,11 @@ class Gateway:
         self.calls: set[ApplicationCall] = set()
         self.exchanges_served = 0
         self.cancelling = False
-        self._notice = ShutdownNotice()
+        self._shutdown = asyncio.Event()
+        self._notice = ShutdownNotice(self._shutdown)
         self._early_hints = early_hints
         self._cancel_after = cancel_after
-        self._request_id_header = request_id_header.lower().encode("latin-1")
+        self.identify = identify
         self._context = contextvars.copy_context()
         self._eager = EAGER
 
@@ -224,7 +226,7 @@ class Gateway:
 
     def shutdown_started(self) -> None:
         """Tell the applications that look for it (extension `tidegate.shutdown`)."""
-        self._notice.set()
+        self._shutdown.set()
 
     def full(self) -> bool:
         """Whether the limit of concurrent exchanges is reached."""
@@ -252,29 +254,18 @@ class Gateway:
             return True
         return request.field(b"sec-fetch-mode") == b"navigate"
 
-    def request_id(self, request: RequestHead) -> bytes:
-        """The value of the request id field as received; b"" where there is none."""
-        return request.field(self._request_id_header)
-
-    def log_failure(self, error: BaseException, request: RequestHead, peers: Peers) -> None:
+    def log_failure(self, error: BaseException, request: RequestHead, peers: Peers, identity: str) -> None:
         """Log once what an application raised, or did not do, with what was asked for."""
-        if isinstance(error, asyncio.CancelledError) and self.cancelling:
-            logger.warning("Cancelled at shutdown: %s", self.describe(request, peers))
-        else:
-            own = isinstance(error, ApplicationError) and error.__traceback__ is None
-            logger.error(
-                "%s: %s",
-                str(error) if own else "Exception in the application",
-                self.describe(request, peers),
-                exc_info=None if own else error,
-            )
-
-    def describe(self, request: RequestHead, peers: Peers) -> str:
-        """The request line, the client and the request id, for a log."""
         client = "-" if peers.client is None else f"{peers.client[0]}:{peers.client[1]}"
         line = f"{request.method} {request.target.decode('latin-1')} HTTP/{request.http_version}"
-        identity = self.request_id(request).decode("latin-1")
-        return ascii(f"{client} {line} {identity}".rstrip())[1:-1]
+        # Escaped, since a target may hold what drives a terminal.
+        what = f"{client} {ascii(line)[1:-1]} {identity}"
+        if isinstance(error, asyncio.CancelledError) and self.cancelling:
+            logger.warning("Cancelled at shutdown: %s", what)
+        elif isinstance(error, ApplicationError) and error.__traceback__ is None:
+            logger.error("%s: %s", error, what)
+        else:
+            logger.error("Exception in the application: %s", what, exc_info=error)
 
 
 def is_disconnect(error: BaseException, depth: int = 8) -> bool:

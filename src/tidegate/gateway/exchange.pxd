@@ -3,7 +3,7 @@ cimport cython
 from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
 from tidegate.gateway.awaitable cimport Receive
 from tidegate.gateway.scope cimport Peers, http_scope
-from tidegate.http.fields cimport link_fields, response_fields, trailer_fields
+from tidegate.http.fields cimport response_fields
 from tidegate.http.head cimport RequestHead, ResponseHead
 from tidegate.http.stream cimport Stream
 
@@ -37,6 +37,7 @@ cdef class HTTPExchange(Exchange):
     cdef Py_ssize_t _since_yield
     cdef list _waiters
     cdef list _send_waiters
+    cdef str _identity
     cdef public int status
     cdef public Py_ssize_t body_sent
     cdef public double started_at
@@ -48,6 +49,7 @@ cdef class HTTPExchange(Exchange):
     cpdef object call_application(self, object app)
     @cython.locals(state=int)
     cpdef void application_ended(self, object error) except *
+    cdef void _log_failure(self, object error) except *
     @cython.locals(head=ResponseHead, content=bytes)
     cdef void _answer_500(self) except *
     @cython.locals(data=bytes, more=bint)

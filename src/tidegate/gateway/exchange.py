@@ -56,6 +56,7 @@ class HTTPExchange(Exchange):
         "_ended",
         "_gateway",
         "_head",
+        "_identity",
         "_in_step",
         "_reading_paused",
         "_response",
@@ -95,6 +96,7 @@ class HTTPExchange(Exchange):
         self._since_yield = 0
         self._waiters: list[Any] | None = None
         self._send_waiters: list[Any] | None = None
+        self._identity: str | None = None
         self.status = 0
         self.body_sent = 0
         self.started_at = 0.0
@@ -171,9 +173,9 @@ class HTTPExchange(Exchange):
         state = self._response
         if error is not None:
             if not (self._disconnected and is_disconnect(error)):
-                self._gateway.log_failure(error, self.request, self.peers)
+                self._log_failure(error)
         elif state < COMPLETE:
-            self._gateway.log_failure(ApplicationError(response.unfinished(state)), self.request, self.peers)
+            self._log_failure(ApplicationError(response.unfinished(state)))
         if state < STREAMING:
             self._answer_500()
         elif state < COMPLETE:
@@ -181,6 +183,15 @@ class HTTPExchange(Exchange):
             self._response = GONE
             self._finish()
             self._stream.reset()
+
+    def _log_failure(self, error: BaseException) -> None:
+        self._gateway.log_failure(error, self.request, self.peers, self.identity())
+
+    def identity(self) -> str:
+        """The request's id, the same in every log."""
+        if self._identity is None:
+            self._identity = self._gateway.identify(self.request)
+        return self._identity
 
     def _answer_500(self) -> None:
         head = ResponseHead(500)

@@ -13,8 +13,8 @@ class ShutdownNotice:
 
     __slots__ = ("_event",)
 
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
+    def __init__(self, event: asyncio.Event) -> None:
+        self._event = event
 
     def is_set(self) -> bool:
         return self._event.is_set()

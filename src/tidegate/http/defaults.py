@@ -25,7 +25,7 @@ class ResponseDefaults:
         server_field = [] if self._server is None else [(b"server", self._server)]
         self._fields = [date_field + server_field, server_field, date_field, []]
         self._lines = [
-            b"".join(b"%b: %b\r\n" % (name, value) for name, value in fields) for fields in self._fields
+            b"".join([b"%b: %b\r\n" % (name, value) for name, value in fields]) for fields in self._fields
         ]
 
     def fields(self, has_date: bool, has_server: bool) -> list[tuple[bytes, bytes]]:

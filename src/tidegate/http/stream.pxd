@@ -27,7 +27,7 @@ cdef class Stream:
 
 cdef class Wire:
     cpdef void write(self, bytes data) except *
-    cpdef void send_file(self, int descriptor, Py_ssize_t offset, Py_ssize_t count) except *
+    cpdef void send_file(self, bytes data, int descriptor, Py_ssize_t offset, Py_ssize_t count) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
     cpdef void flush_soon(self) except *

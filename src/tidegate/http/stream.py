@@ -94,8 +94,8 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Queue `data`; never blocks, and does nothing once the connection is lost."""
 
-    def send_file(self, descriptor: int, offset: int, count: int) -> None:
-        """Queue `count` octets of an open file behind what was written; owns and closes the descriptor."""
+    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
+        """Queue `data`, then `count` octets of an open file; owns and closes the descriptor."""
 
     def pause_reading(self) -> None:
         """Deliver no more data until `resume_reading`; idempotent."""

@@ -491,7 +491,7 @@ class H1Connection(StreamOwner):
         stream = self._stream
         self._stream = None
         self._handler = None
-        if not keep_alive or self._peer_closed:
+        if not keep_alive:
             # A client that may still be sending must not lose the answer to a reset.
             self._close(
                 self._state == CONTENT or self._pending_size > 0 or (stream is not None and stream.request.keep_alive)
@@ -536,7 +536,10 @@ class H1Connection(StreamOwner):
         if self._pending_size and not self._receiving and not self._writing_paused:
             self._receive_pending()
         if self._state == IDLE:
-            self._wire.timeout_changed()
+            if self._peer_closed:
+                self._close(False)
+            else:
+                self._wire.timeout_changed()
 
     def switch(self) -> None:
         """The stream has become a tunnel; what came behind the request is its first data."""
@@ -580,8 +583,10 @@ class H1Connection(StreamOwner):
 
     def send_file(self, descriptor: int, offset: int, count: int) -> None:
         """Send part of a file behind what is held; the wire owns the descriptor."""
-        self._write_out()
-        self._wire.send_file(descriptor, offset, count)
+        data = b"".join(self._out)
+        self._out = []
+        self._out_size = 0
+        self._wire.send_file(data, descriptor, offset, count)
 
     def flush(self) -> None:
         """Write what is held: a step of the application has ended."""
