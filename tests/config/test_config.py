@@ -14,7 +14,9 @@ def test_defaults() -> None:
     config = Config()
     assert [str(bind) for bind in config.binds] == ["127.0.0.1:8000"]
     assert config.app is None
-    assert config.limits == Limits(request_line=8192, head=65536, fields=100, body=None, trailers=8192, pipelined=16)
+    assert config.limits == Limits(
+        request_line=8192, head=65536, fields=100, body=None, trailers=8192, pipelined=16
+    )
     assert (config.limits.connections, config.limits.concurrency) == (10_000, None)
     assert (config.timeouts.idle, config.timeouts.keep_alive, config.timeouts.keep_alive_busy) == (75, 75, 10)
     assert (config.timeouts.head, config.timeouts.write, config.timeouts.min_body_rate) == (30, 60, 240)
@@ -25,7 +27,9 @@ def test_defaults() -> None:
 
 
 def test_it_is_frozen_and_goes_through_a_pipe() -> None:
-    config = Config(app="main:app", binds=(Bind(port=0), Bind(kind="unix", path="/run/x")), limits=Limits(body=1))
+    config = Config(
+        app="main:app", binds=(Bind(port=0), Bind(kind="unix", path="/run/x")), limits=Limits(body=1)
+    )
     assert pickle.loads(pickle.dumps(config)) == config
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.app = None  # type: ignore[misc]
@@ -103,7 +107,10 @@ def test_bind_takes_or_refuses_any_text(text: str) -> None:
         (lambda: Logging(level="loud"), "log_level: 'loud' is not a choice: give critical or error or"),
         (lambda: Logging(access_log="yes"), "access_log: 'yes' is neither yes nor no"),
         (lambda: Logging(request_id_header="x id"), "request_id_header: 'x id' does not fit: give the name"),
-        (lambda: Config(app="main"), "app: 'main' names no attribute: give module:attribute, such as \"main:app\""),
+        (
+            lambda: Config(app="main"),
+            "app: 'main' names no attribute: give module:attribute, such as \"main:app\"",
+        ),
         (lambda: Config(app="src/main.py"), 'such as "src.main:app"'),
         (lambda: Config(app="a:b:c"), "app: 'a:b:c' does not fit: give module:attribute"),
         (lambda: Config(root_path="api"), "root_path: 'api' does not fit: give a path that starts with /"),
@@ -112,10 +119,16 @@ def test_bind_takes_or_refuses_any_text(text: str) -> None:
         (lambda: Config(binds=[Bind()]), r"bind: \[.*\] is not a tuple"),
         (lambda: Config(binds=("127.0.0.1:80",)), "bind: '127.0.0.1:80' is not an address: give HOST:PORT"),
         (lambda: Config(binds=(Bind(), Bind())), "bind: 127.0.0.1:8000 is there twice: leave one out"),
-        (lambda: Config(headers=((b"X-A", b"b"),)), "header: .* is not as it is sent: give a pair, the name in lower"),
+        (
+            lambda: Config(headers=((b"X-A", b"b"),)),
+            "header: .* is not as it is sent: give a pair, the name in lower",
+        ),
         (lambda: Config(headers=((b"x-a", b"b\r\nc: d"),)), "header: .* control character in its value"),
         (lambda: Config(headers=((b"x a", b"b"),)), "header: .* is not a token"),
-        (lambda: Config(headers=((b"content-length", b"1"),)), "header: content-length is the server's own to decide"),
+        (
+            lambda: Config(headers=((b"content-length", b"1"),)),
+            "header: content-length is the server's own to decide",
+        ),
         (lambda: Config(headers=(("x-a", "b"),)), "header: .* must be bytes"),
         (lambda: Config(headers=((b"x-a",),)), "header: .* pair"),
     ],

@@ -61,7 +61,9 @@ def test_header_field(text: str, field: tuple[bytes, bytes]) -> None:
     assert kind.parse(kind.format(field)) == field
 
 
-@pytest.mark.parametrize(("text", "fault"), [("x-a", "has no colon"), ("x: €", "is not Latin-1"), ("é: x", "Latin-1")])
+@pytest.mark.parametrize(
+    ("text", "fault"), [("x-a", "has no colon"), ("x: €", "is not Latin-1"), ("é: x", "Latin-1")]
+)
 def test_header_field_refuses(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         HeaderField().parse(text)

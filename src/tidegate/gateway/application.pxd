@@ -5,6 +5,7 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport StreamHandler
 
 cdef bint EAGER
+cdef object DONE, Task
 
 
 cdef class Exchange(StreamHandler):
@@ -22,7 +23,7 @@ cdef class ApplicationCall:
     cdef public object task
 
     @cython.locals(exchange=Exchange)
-    cpdef object send(self, object value)
+    cdef object _step(self, object value, object thrown)
     @cython.locals(exchange=Exchange)
     cdef void _end(self, object error) except *
 
@@ -45,6 +46,7 @@ cdef class Gateway:
     cdef public object identify
     cdef object _context
     cdef bint _eager
+    cdef bint _task_factory
 
     cpdef void run(self, ApplicationCall call) except *
     cpdef void call_ended(self, ApplicationCall call) except *

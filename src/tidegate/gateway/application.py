@@ -5,6 +5,7 @@ import contextvars
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any
 
 from tidegate.asgi import ASGIApplication
@@ -16,6 +17,8 @@ from tidegate.http.stream import StreamHandler
 
 logger = logging.getLogger("tidegate.error")
 
+DONE = object()
+Task = asyncio.Task
 EAGER = sys.version_info >= (3, 12)
 
 
@@ -65,20 +68,38 @@ class ApplicationCall:
         return self
 
     def __next__(self) -> Any:
-        return self.send(None)
+        future = self._step(None, None)
+        if future is DONE:
+            raise StopIteration
+        return future
 
     def send(self, value: Any) -> Any:
+        future = self._step(value, None)
+        if future is DONE:
+            raise StopIteration
+        return future
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        future = self._step(None, kind if isinstance(kind, BaseException) else kind())
+        if future is DONE:
+            raise StopIteration
+        return future
+
+    def _step(self, value: Any, thrown: BaseException | None) -> Any:
+        """Run the application up to where it waits again: what it waits for, or DONE."""
         exchange = self._exchange
         exchange.step_started()
         try:
             coroutine = self._coroutine
             if coroutine is None:
+                if thrown is not None:
+                    raise thrown
                 # Called here, inside the Task, since an application may do its work when it is called.
                 coroutine = exchange.call_application(self._gateway.app)
-                if not hasattr(coroutine, "send"):
+                if type(coroutine) is not CoroutineType:
                     coroutine = _await(coroutine)
                 self._coroutine = coroutine
-            future = coroutine.send(value)
+            future = coroutine.send(value) if thrown is None else coroutine.throw(thrown)
         except StopIteration:
             self._end(None)
         except BaseException as error:
@@ -86,23 +107,7 @@ class ApplicationCall:
         else:
             exchange.step_ended()
             return future
-        raise StopIteration
-
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        exchange = self._exchange
-        exchange.step_started()
-        try:
-            if self._coroutine is None:
-                raise kind if isinstance(kind, BaseException) else kind()
-            future = self._coroutine.throw(kind)
-        except StopIteration:
-            self._end(None)
-        except BaseException as error:
-            self._end(error)
-        else:
-            exchange.step_ended()
-            return future
-        raise StopIteration
+        return DONE
 
     def close(self) -> None:
         if self._coroutine is not None:
@@ -144,17 +149,19 @@ async def _await(awaitable: Any) -> None:
 class Gateway:
     """What all the exchanges of a server share.
 
-    `early_hints` is "all", "navigate" or "off"; `cancel_after` the seconds that an application may outlive its client,
-    None for ever. `access_log(exchange)` is called when an exchange completes, None for no log; `identify` gives a request's id.
+    `early_hints` is "all", "navigate" or "off"; `cancel_after` the seconds that an application may outlive its
+    client, None for ever. `access_log(exchange)` is called when an exchange completes, None for no log; `identify`
+    gives a request's id.
     """
 
     __slots__ = (
         "_cancel_after",
         "_context",
-        "_early_hints",
         "_eager",
+        "_early_hints",
         "_notice",
         "_shutdown",
+        "_task_factory",
         "access_log",
         "app",
         "calls",
@@ -199,6 +206,7 @@ class Gateway:
         self.identify = identify
         self._context = contextvars.copy_context()
         self._eager = EAGER
+        self._task_factory = loop.get_task_factory() is not None
 
     def run(self, call: ApplicationCall) -> None:
         """Start the application's Task: at once where the event loop and this moment allow it."""
@@ -206,12 +214,12 @@ class Gateway:
         context = self._context.copy()
         self.calls.add(call)
         self.exchanges_served += 1
-        if loop.get_task_factory() is not None:
-            call.task = loop.create_task(call, context=context)  # type: ignore[arg-type]
+        if self._task_factory:
+            call.task = loop.create_task(call, context=context)
         elif self._eager and asyncio.current_task(loop) is None:
-            call.task = asyncio.Task(call, loop=loop, context=context, eager_start=True)  # type: ignore[arg-type, call-arg]
+            call.task = Task(call, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
         else:
-            call.task = asyncio.Task(call, loop=loop, context=context)  # type: ignore[arg-type]
+            call.task = Task(call, loop=loop, context=context)
 
     def call_ended(self, call: ApplicationCall) -> None:
         """The call's application has returned or raised."""
@@ -259,7 +267,7 @@ class Gateway:
         client = "-" if peers.client is None else f"{peers.client[0]}:{peers.client[1]}"
         line = f"{request.method} {request.target.decode('latin-1')} HTTP/{request.http_version}"
         # Escaped, since a target may hold what drives a terminal.
-        what = f"{client} {ascii(line)[1:-1]} {identity}"
+        what = f"{client} {line.encode('unicode_escape').decode()} {identity}"
         if isinstance(error, asyncio.CancelledError) and self.cancelling:
             logger.warning("Cancelled at shutdown: %s", what)
         elif isinstance(error, ApplicationError) and error.__traceback__ is None:

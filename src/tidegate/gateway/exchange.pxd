@@ -2,7 +2,7 @@ cimport cython
 
 from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
 from tidegate.gateway.awaitable cimport Receive
-from tidegate.gateway.scope cimport Peers, http_scope
+from tidegate.gateway.scope cimport Peers
 from tidegate.http.fields cimport response_fields
 from tidegate.http.head cimport RequestHead, ResponseHead
 from tidegate.http.stream cimport Stream

@@ -15,7 +15,7 @@ from tidegate.asgi import ASGIApplication, Message
 from tidegate.gateway import response
 from tidegate.gateway.application import ApplicationCall, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY, Receive
-from tidegate.gateway.scope import Peers, http_scope
+from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.fields import link_fields, response_fields, trailer_fields
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead, ResponseHead
@@ -158,7 +158,9 @@ class HTTPExchange(Exchange):
     def call_application(self, app: ASGIApplication) -> Any:
         gateway = self._gateway
         request = self.request
-        scope = http_scope(request, self.peers, gateway.root_path, gateway.state, gateway.extensions(request))
+        scope = self.peers.http_scope(
+            request, gateway.root_path, gateway.state, gateway.extensions(request)
+        )
         return app(scope, self.receive, self.send)
 
     def step_started(self) -> None:
@@ -366,7 +368,9 @@ class HTTPExchange(Exchange):
             if size > left:
                 raise ApplicationError(f"the body is longer than its Content-Length, by {size - left} octets")
             if size < left and not more:
-                raise ApplicationError(f"the body is shorter than its Content-Length, by {left - size} octets")
+                raise ApplicationError(
+                    f"the body is shorter than its Content-Length, by {left - size} octets"
+                )
 
     def _expected_length(self, head: ResponseHead) -> int:
         # The Content-Length of an answer to HEAD, or of a 304, is that of content that is not sent (RFC 9110 §8.6).
@@ -413,7 +417,7 @@ class HTTPExchange(Exchange):
         self._send_descriptor(descriptor, 0, -1, False)
 
     def _take_file(self, message: Message) -> None:
-        file = message.get("file")
+        file: Any = message.get("file")
         try:
             descriptor = os.dup(file if isinstance(file, int) else file.fileno())
         except (AttributeError, OSError, ValueError) as error:

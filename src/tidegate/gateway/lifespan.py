@@ -17,7 +17,7 @@ class LifespanError(Exception):
 
 
 class Lifespan:
-    """Runs `app`'s lifespan. `mode` is "auto" (an application without lifespan support goes on without), "on" or "off".
+    """Runs `app`'s lifespan. `mode` is "auto" (an application without lifespan support goes without), "on" or "off".
 
     Usage: `await startup()`, serve with copies of `state`, `await shutdown(timeout)`, which always delivers
     lifespan.shutdown to an application whose startup completed.

@@ -1,8 +1,8 @@
 """The `tidegate.shutdown` scope extension: lets an application end its streams well when the server shuts down.
 
-    notice = scope["extensions"]["tidegate.shutdown"]["notice"]
-    notice.is_set()       # True once shutdown has begun
-    await notice.wait()   # returns then
+notice = scope["extensions"]["tidegate.shutdown"]["notice"]
+notice.is_set()       # True once shutdown has begun
+await notice.wait()   # returns then
 """
 
 import asyncio

@@ -60,7 +60,7 @@ def unexpected(state: int, message: Any) -> str:
     if state == EXPECT_TRAILERS:
         return f"'{kind}' was sent where 'http.response.trailers' was announced"
     if kind == "http.response.trailers":
-        return "'http.response.trailers' was sent without 'trailers': True in 'http.response.start', or before the last body"
+        return "'http.response.trailers' was sent without 'trailers' in 'http.response.start', or before the last body"
     return f"'{kind}' was sent behind other content"
 
 

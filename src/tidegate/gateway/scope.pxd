@@ -7,7 +7,7 @@ cdef class Peers:
     cdef public tuple client
     cdef public tuple server
     cdef public str scheme
+    cdef dict _template
 
-
-@cython.locals(path=str)
-cpdef dict http_scope(RequestHead head, Peers peers, str root_path, dict state, dict extensions)
+    @cython.locals(scope=dict)
+    cpdef dict http_scope(self, RequestHead head, str root_path, dict state, dict extensions)

@@ -12,7 +12,7 @@ class Peers:
     "http" or "https".
     """
 
-    __slots__ = ("client", "scheme", "server")
+    __slots__ = ("_template", "client", "scheme", "server")
 
     def __init__(
         self, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str
@@ -20,29 +20,38 @@ class Peers:
         self.client = client
         self.server = server
         self.scheme = scheme
+        # Copied for each request: faster than to build as many items anew.
+        self._template: dict[str, Any] = {
+            "type": "http",
+            "asgi": None,
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": scheme,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": "",
+            "headers": None,
+            "client": client,
+            "server": server,
+            "state": None,
+            "extensions": None,
+        }
 
-
-def http_scope(
-    head: RequestHead, peers: Peers, root_path: str, state: dict[str, Any], extensions: dict[str, Any]
-) -> dict[str, Any]:
-    """A fresh scope: the application may change all of it."""
-    path = head.path
-    if root_path:
+    def http_scope(
+        self, head: RequestHead, root_path: str, state: dict[str, Any], extensions: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A fresh scope: the application may change all of it."""
+        scope = self._template.copy()
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
+        scope["http_version"] = head.http_version
+        scope["method"] = head.method
         # ASGI www 2.5: `path` includes root_path.
-        path = root_path + path
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": head.http_version,
-        "method": head.method,
-        "scheme": peers.scheme,
-        "path": path,
-        "raw_path": head.raw_path,
-        "query_string": head.query_string,
-        "root_path": root_path,
-        "headers": head.headers,
-        "client": peers.client,
-        "server": peers.server,
-        "state": state.copy(),
-        "extensions": extensions,
-    }
+        scope["path"] = root_path + head.path if root_path else head.path
+        scope["raw_path"] = head.raw_path
+        scope["query_string"] = head.query_string
+        scope["root_path"] = root_path
+        scope["headers"] = head.headers
+        scope["state"] = state.copy()
+        scope["extensions"] = extensions
+        return scope

@@ -1,12 +1,13 @@
-"""The fields that the server adds to every answer: Date (RFC 9110 §6.6.1), Server (§10.2.4), and the operator's own."""
+"""The fields that the server adds to every answer: Date (RFC 9110 §6.6.1), Server (§10.2.4), and the
+operator's own."""
 
 
 class ResponseDefaults:
     """Built once per server and shared by its connections; `set_date` is called once a second.
 
-    `server` is the Server field's value, None for none; `extra` the operator's (name, value) pairs. `fields(date,
-    server)` gives what to add to an answer that has (True) or has not its own Date and Server; `lines(...)` the same
-    in HTTP/1.1's form.
+    `server` is the Server field's value, None for none; `extra` the operator's (name, value) pairs.
+    `fields(date, server)` gives what to add to an answer that has (True) or has not its own Date and Server;
+    `lines(...)` the same in HTTP/1.1's form.
     """
 
     __slots__ = ("_fields", "_lines", "_server", "extra", "send_date")

@@ -13,33 +13,33 @@ _ALPHANUMERIC = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 TOKEN = bytes(c in b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC for c in range(256))  # tchar: RFC 9110 §5.6.2
 VALUE = bytes(c == 0x09 or (c >= 0x20 and c != 0x7F) for c in range(256))  # field-content, SP, HTAB: §5.5
 
-# Canonical spellings; a name is looked up as received, and lower-cased, before it is worked over octet by octet.
+# Canonical spellings of the names that are looked up, as received, rather than lower-cased each time.
 _SPELLINGS = (
     b"Accept Accept-CH Accept-Charset Accept-Encoding Accept-Language Accept-Patch Accept-Ranges"
     b" Access-Control-Allow-Credentials Access-Control-Allow-Headers Access-Control-Allow-Methods"
     b" Access-Control-Allow-Origin Access-Control-Expose-Headers Access-Control-Max-Age"
     b" Access-Control-Request-Headers Access-Control-Request-Method Access-Control-Request-Private-Network"
-    b" Age Allow Alt-Svc Authorization Baggage Cache-Control CF-Connecting-IP CF-Ray Clear-Site-Data Connection"
-    b" Content-Disposition Content-Encoding Content-Language Content-Length Content-Location Content-Range"
-    b" Content-Security-Policy Content-Security-Policy-Report-Only Content-Type Cookie"
-    b" Cross-Origin-Embedder-Policy Cross-Origin-Opener-Policy Cross-Origin-Resource-Policy Date Device-Memory"
-    b" DNT Early-Data ETag Expect Expires Forwarded From Host HTTP2-Settings HX-Request Idempotency-Key If-Match"
-    b" If-Modified-Since If-None-Match If-Range If-Unmodified-Since Keep-Alive Last-Event-ID Last-Modified Link"
-    b" Location Max-Forwards Mcp-Protocol-Version Mcp-Session-Id Origin Permissions-Policy Ping-From Ping-To Pragma"
-    b" Prefer Priority Proxy-Authenticate Proxy-Authorization Proxy-Connection Purpose Range Referer"
-    b" Referrer-Policy Report-To Retry-After RTT Save-Data Sec-CH-UA Sec-CH-UA-Arch Sec-CH-UA-Bitness"
-    b" Sec-CH-UA-Full-Version Sec-CH-UA-Full-Version-List Sec-CH-UA-Mobile Sec-CH-UA-Model"
-    b" Sec-CH-UA-Platform Sec-CH-UA-Platform-Version Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site"
-    b" Sec-Fetch-User Sec-GPC Sec-Purpose Sec-WebSocket-Accept Sec-WebSocket-Extensions Sec-WebSocket-Key"
-    b" Sec-WebSocket-Protocol Sec-WebSocket-Version Server Server-Timing Service-Worker Set-Cookie SourceMap"
-    b" Strict-Transport-Security TE Timing-Allow-Origin Traceparent Tracestate Trailer Transfer-Encoding"
-    b" Upgrade Upgrade-Insecure-Requests User-Agent Vary Via Warning WWW-Authenticate X-API-Key"
-    b" X-Content-Type-Options X-Correlation-ID X-CSRF-Token X-CSRFToken X-Forwarded-For X-Forwarded-Host"
-    b" X-Forwarded-Port X-Forwarded-Proto X-Frame-Options X-Process-Time X-Real-IP X-Request-ID"
-    b" X-Requested-With X-XSS-Protection"
+    b" Age Allow Alt-Svc Authorization Baggage Cache-Control CF-Connecting-IP CF-Ray Clear-Site-Data"
+    b" Connection Content-Disposition Content-Encoding Content-Language Content-Length Content-Location"
+    b" Content-Range Content-Security-Policy Content-Security-Policy-Report-Only Content-Type Cookie"
+    b" Cross-Origin-Embedder-Policy Cross-Origin-Opener-Policy Cross-Origin-Resource-Policy Date"
+    b" Device-Memory DNT Early-Data ETag Expect Expires Forwarded From Host HTTP2-Settings HX-Request"
+    b" Idempotency-Key If-Match If-Modified-Since If-None-Match If-Range If-Unmodified-Since Keep-Alive"
+    b" Last-Event-ID Last-Modified Link Location Max-Forwards Mcp-Protocol-Version Mcp-Session-Id Origin"
+    b" Permissions-Policy Ping-From Ping-To Pragma Prefer Priority Proxy-Authenticate Proxy-Authorization"
+    b" Proxy-Connection Purpose Range Referer Referrer-Policy Report-To Retry-After RTT Save-Data Sec-CH-UA"
+    b" Sec-CH-UA-Arch Sec-CH-UA-Bitness Sec-CH-UA-Full-Version Sec-CH-UA-Full-Version-List Sec-CH-UA-Mobile"
+    b" Sec-CH-UA-Model Sec-CH-UA-Platform Sec-CH-UA-Platform-Version Sec-Fetch-Dest Sec-Fetch-Mode"
+    b" Sec-Fetch-Site Sec-Fetch-User Sec-GPC Sec-Purpose Sec-WebSocket-Accept Sec-WebSocket-Extensions"
+    b" Sec-WebSocket-Key Sec-WebSocket-Protocol Sec-WebSocket-Version Server Server-Timing Service-Worker"
+    b" Set-Cookie SourceMap Strict-Transport-Security TE Timing-Allow-Origin Traceparent Tracestate Trailer"
+    b" Transfer-Encoding Upgrade Upgrade-Insecure-Requests User-Agent Vary Via Warning WWW-Authenticate"
+    b" X-API-Key X-Content-Type-Options X-Correlation-ID X-CSRF-Token X-CSRFToken X-Forwarded-For"
+    b" X-Forwarded-Host X-Forwarded-Port X-Forwarded-Proto X-Frame-Options X-Process-Time X-Real-IP"
+    b" X-Request-ID X-Requested-With X-XSS-Protection"
 ).split()
 
-# A name as it is commonly spelt -> its lower-case form, always the same object: compare known names with `is`.
+# A name as it is commonly spelt -> its lower-case form, always the same object: `is` compares known names.
 KNOWN: dict[bytes, bytes] = {name.lower(): name.lower() for name in _SPELLINGS}
 KNOWN.update({name: KNOWN[name.lower()] for name in _SPELLINGS})
 
@@ -53,15 +53,15 @@ _TE = KNOWN[b"te"]
 _TRANSFER_ENCODING = KNOWN[b"transfer-encoding"]
 _UPGRADE = KNOWN[b"upgrade"]
 
-# Fields for framing, routing, request modifiers, authentication and response control, and those that say how to read
-# the content, make no sense behind it (RFC 9110 §6.5.1).
+# Fields for framing, routing, request modifiers, authentication and response control, and those that say how
+# to read the content, make no sense behind it (RFC 9110 §6.5.1).
 FORBIDDEN_TRAILERS = frozenset(
     b"accept accept-charset accept-encoding accept-language age authorization cache-control connection"
-    b" content-encoding content-language content-length content-location content-range content-type cookie date"
-    b" expect expires forwarded host if-match if-modified-since if-none-match if-range if-unmodified-since"
-    b" keep-alive location max-forwards pragma proxy-authenticate proxy-authorization proxy-connection range"
-    b" retry-after set-cookie te trailer transfer-encoding upgrade vary via warning www-authenticate"
-    b" x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip".split()
+    b" content-encoding content-language content-length content-location content-range content-type cookie"
+    b" date expect expires forwarded host if-match if-modified-since if-none-match if-range"
+    b" if-unmodified-since keep-alive location max-forwards pragma proxy-authenticate proxy-authorization"
+    b" proxy-connection range retry-after set-cookie te trailer transfer-encoding upgrade vary via warning"
+    b" www-authenticate x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip".split()
 )
 
 
@@ -136,7 +136,7 @@ def trailer_fields(headers: Iterable[Iterable[bytes]]) -> list[tuple[bytes, byte
 
 
 def link_fields(links: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """The Link fields of an early hint (RFC 8297), one per value. Raises ApplicationError as `response_fields`."""
+    """The Link fields of an early hint (RFC 8297), one per value. Raises ApplicationError."""
     return [checked_field((b"link", link)) for link in links]
 
 

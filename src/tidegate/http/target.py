@@ -58,7 +58,7 @@ def _is_ip_literal(value: bytes) -> bool:
 
 
 def decode_path(raw: bytes) -> str:
-    """A path with its percent-escapes decoded; what is not UTF-8 is replaced, what is no escape stays as it is."""
+    """A path with its percent-escapes decoded; what is not UTF-8 is replaced, what is no escape stays."""
     return unquote_to_bytes(raw).decode("utf-8", "replace")
 
 

@@ -51,7 +51,7 @@ _CLASS = bytes(_octet_class(c) for c in range(256))
 
 
 def _transitions() -> bytes:
-    """chunk-size [ chunk-ext ] CRLF: RFC 9112 §7.1, §7.1.1; a row per state, a column per class, 0 where refused."""
+    """chunk-size [ chunk-ext ] CRLF (RFC 9112 §7.1, §7.1.1): a row per state, a column per class of octet."""
     after_name = {_SEMICOLON: _AFTER_SEMICOLON, _EQUALS: _AFTER_EQUALS}
     after_value = {_BLANK: _BEFORE_SEMICOLON, _SEMICOLON: _AFTER_SEMICOLON, _CR: _LINE_LF}
     quoted = dict.fromkeys((_HEXDIG, _TCHAR, _BLANK, _SEMICOLON, _EQUALS, _TEXT), _QUOTED)
@@ -80,8 +80,8 @@ _HEX = bytes(int(chr(c), 16) if c in b"0123456789ABCDEFabcdef" else 0 for c in r
 class ChunkedDecoder:
     """Decodes one chunked body after another, however they are split.
 
-    `max_trailers` is in octets, the last CRLF included; `max_fields` the number of trailer fields. When `complete`,
-    `trailers` is a list of (lower-case name, value); `reset` makes ready for the next body.
+    `max_trailers` is in octets, the last CRLF included; `max_fields` a number of trailer fields. Once
+    `complete`, `trailers` is a list of (lower-case name, value); `reset` makes ready for the next body.
     """
 
     __slots__ = (
@@ -114,8 +114,8 @@ class ChunkedDecoder:
     def receive(self, data: bytes, start: int, chunks: list[bytes]) -> int:
         """Take `data[start:]` up to the end of the body, append its content to `chunks`; the index behind it.
 
-        Content that is the whole of `data` is appended as that very object. Raises RequestError 400 for what is
-        malformed (RFC 9112 §7.1), 431 for a trailer section over its limits.
+        Content that is the whole of `data` is appended as that very object. Raises RequestError: 400 for what
+        is malformed (RFC 9112 §7.1), 431 for a trailer section over its limits.
         """
         p = data
         n = len(data)

@@ -1,8 +1,14 @@
 """An HTTP/1.1 or HTTP/1.0 connection, server side, with no I/O (RFC 9112).
 
-Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`. Bytes out:
-the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the current one waits here,
+<<<<<<< HEAD
+Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`. Bytes
+out: the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the current one waits here,
 bounded, and past the bound the wire stops reading.
+=======
+Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`.
+Bytes out: the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the
+current one waits here, bounded, and past the bound the wire stops reading.
+>>>>>>> rfc
 """
 
 from collections.abc import Callable
@@ -97,9 +103,9 @@ class H1Limits:
 
 
 class H1Connection(StreamOwner):
-    """One connection. `open_handler(stream, head)` is called for each request and returns its handler; it may raise
-    `RequestError`. `request_refused(error, head)` is told of each request that was answered here (`head` is None where
-    it could not be parsed). Times are seconds on the caller's monotonic clock.
+    """One connection. `open_handler(stream, head)` is called for each request and returns its handler; it may
+    raise `RequestError`. `request_refused(error, head)` is told of each request that was answered here
+    (`head` is None where it could not be parsed). Times are seconds on the caller's monotonic clock.
     """
 
     __slots__ = (
@@ -229,7 +235,8 @@ class H1Connection(StreamOwner):
             self.flush()
 
     def shutdown(self, now: float) -> None:
-        """Let the current exchange end, and an idle client send one more request, then close (RFC 9112 §9.6)."""
+        """Let the current exchange end, and an idle client send one more request, then close (RFC 9112
+        §9.6)."""
         self.shutting_down = True
         if self._handler is not None:
             self._handler.shutdown_started()
@@ -252,7 +259,8 @@ class H1Connection(StreamOwner):
     # --- time
 
     def next_timeout(self) -> float:
-        """When to call `handle_timeout`: a time, infinity, or one in the past for as soon as the time is known."""
+        """When to call `handle_timeout`: a time, infinity, or one in the past for as soon as the time is
+        known."""
         limits = self._limits
         if self._state == IDLE:
             return UNSET if self._idle_since == UNSET else self._idle_since + self._idle_timeout
@@ -272,7 +280,8 @@ class H1Connection(StreamOwner):
             if self._idle_since == UNSET:
                 self._idle_since = now
             elif now >= self.next_timeout():
-                # Silently: balancers and browsers open connections ahead of need, and take a 408 for an answer.
+                # Silently: balancers and browsers open connections ahead of need, and take a 408 for an
+                # answer.
                 self._close(False)
         elif self._state == HEAD:
             if self._idle_since == UNSET:
@@ -494,7 +503,9 @@ class H1Connection(StreamOwner):
         if not keep_alive:
             # A client that may still be sending must not lose the answer to a reset.
             self._close(
-                self._state == CONTENT or self._pending_size > 0 or (stream is not None and stream.request.keep_alive)
+                self._state == CONTENT
+                or self._pending_size > 0
+                or (stream is not None and stream.request.keep_alive)
             )
         elif self._state == COMPLETE:
             self._next_request()
@@ -513,7 +524,8 @@ class H1Connection(StreamOwner):
             self._close(True)
 
     def stream_cut(self, tell: bool) -> None:
-        """The answer stays incomplete, and the connection closes so that the client can tell (RFC 9112 §8)."""
+        """The answer stays incomplete, and the connection closes so that the client can tell (RFC 9112
+        §8)."""
         self._stream = None
         self._handler = None
         if tell:
@@ -593,7 +605,8 @@ class H1Connection(StreamOwner):
         if self._receiving or self._out_size == 0:
             return
         if self._pipelining:
-            # The next request's application is already in the event loop's queue: its answer goes in the same write.
+            # The next request's application is already in the event loop's queue: its answer goes in the same
+            # write.
             self._wire.flush_soon()
         else:
             self._write_out()

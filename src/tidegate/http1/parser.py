@@ -1,4 +1,4 @@
-"""Request heads: the request line, and what the fields say of framing and of the connection (RFC 9112 §2 to §6, §9).
+"""Request heads: the request line, and what the fields say of framing and connection (RFC 9112 §2 to §6, §9).
 
 What two parsers could read differently is refused (§11.2).
 """
@@ -22,14 +22,14 @@ _TOKEN = TOKEN
 _METHODS = {
     method.encode(): method
     for method in (
-        "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY"
-        " PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH"
-    ).split()
+        *("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"),
+        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
+    )
 }
 _MAX_METHOD = 32
 
-# An octet of a request target: it ends there, it is plain, "?", or it has to be decoded. Octets that RFC 3986 forbids
-# but that cannot be taken for a delimiter pass, as curl and browsers send them.
+# An octet of a request target: it ends there, it is plain, "?", or it has to be decoded. Octets that RFC 3986
+# forbids but that cannot be taken for a delimiter pass, as curl and browsers send them.
 _END, _PLAIN, _QUESTION, _ENCODED = range(4)
 _TARGET = bytes(
     _END
@@ -50,8 +50,9 @@ _IN_METHOD, _IN_TARGET, _IN_VERSION = range(3)
 class HeadParser:
     """Takes one request head after another, however they are split, in time linear in their octets.
 
-    Limits are in octets: `max_request_line` without its CRLF, `max_head` the whole head; `max_fields` is a number of
-    field lines. After `receive` has returned an index, `head` is the request's; `reset` makes ready for the next.
+    Limits are in octets: `max_request_line` without its CRLF, `max_head` the whole head; `max_fields` is a
+    number of field lines. Once `receive` has returned an index, `head` is the request's; `reset` prepares for
+    the next.
     """
 
     __slots__ = (
@@ -178,7 +179,7 @@ class HeadParser:
             self._count += 1
 
     def _parse_request_line(self, data: bytes, start: int, limit: int) -> int:
-        """Take the request line at `data[start:limit]` in place; the index behind it, or -1 where it is not whole."""
+        """Take the request line at `data[start:limit]`; the index behind it, or -1 where it is not whole."""
         p = data
         token = _TOKEN
         table = _TARGET
@@ -238,7 +239,7 @@ class HeadParser:
         if method is None:
             method = raw.decode("ascii")
         elif method == "CONNECT":
-            # RFC 9110 §9.3.6: few origin servers implement it; §15.6.2: 501 where no resource could support it.
+            # RFC 9110 §9.3.6: most origin servers do not implement it; §9.1, §15.6.2: then 501.
             raise RequestError(501, "CONNECT is not supported")
 
         head = RequestHead()
@@ -261,7 +262,7 @@ class HeadParser:
         return after
 
     def _parse_version(self, data: bytes, start: int, limit: int) -> int:
-        """The minor version of the HTTP-version and CRLF at `start` (RFC 9112 §2.3), or -1 where it is not whole."""
+        """The minor version of the HTTP-version at `start` (RFC 9112 §2.3), or -1 where it is not whole."""
         for i, allowed in enumerate(_VERSION, start):
             if i >= limit:
                 return -1
@@ -272,7 +273,7 @@ class HeadParser:
         return data[start + 7] - 0x30
 
     def _other_form(self, head: RequestHead) -> None:
-        """Take a target that is not in origin-form: asterisk-form or absolute-form (RFC 9112 §3.2.4, §3.2.2)."""
+        """Take a target in asterisk-form or absolute-form (RFC 9112 §3.2.4, §3.2.2)."""
         if head.target == b"*" and head.method == "OPTIONS":
             path, query = b"*", b""
         else:
@@ -369,16 +370,16 @@ class HeadParser:
 
 
 def _check_codings(value: bytes) -> None:
-    """Raise unless a Transfer-Encoding is `chunked`, the one coding that this server decodes (RFC 9112 §6.1, §7).
+    """Raise unless a Transfer-Encoding is `chunked`, the one coding decoded here (RFC 9112 §6.1, §7).
 
     Empty list elements are refused too: others stumble over them (§11.2).
     """
     codings = [coding.strip(b" \t") for coding in value.lower().split(b",")]
-    if codings == [b"chunked"]:
-        return
-    if codings[-1] != b"chunked":
+    if codings.pop() != b"chunked":
         raise RequestError(400, "Transfer-Encoding does not end in chunked")  # RFC 9112 §6.3
-    if codings.count(b"chunked") > 1:
+    if not codings:
+        return
+    if b"chunked" in codings:
         raise RequestError(400, "chunked was applied twice")  # RFC 9112 §6.1
     for coding in codings:
         if not is_token(coding.partition(b";")[0].rstrip(b" \t")):

@@ -11,8 +11,9 @@ _VALUE = VALUE
 class FieldSection:
     """Takes one field section, however it is split, in time linear in its octets.
 
-    `begin` starts a section; `receive` fills `fields`, a list of (lower-case name, value), and raises RequestError:
-    400 for a malformed line, 431 beyond the octets given (the last CRLF included) or the number of fields.
+    `begin` starts a section; `receive` fills `fields`, a list of (lower-case name, value), and raises
+    RequestError 400 for a malformed line, 431 beyond the octets given (the last CRLF included) or the number
+    of fields.
     """
 
     __slots__ = ("_ended", "_max_fields", "_partial", "_room", "fields")
@@ -61,7 +62,7 @@ class FieldSection:
         return -1
 
     def _take_lines(self, data: bytes, start: int, limit: int) -> int:
-        """Take the whole lines of `data[start:limit]`; the index behind them. Sets `_ended` at an empty line."""
+        """Take the whole lines of `data[start:limit]`, `_ended` at an empty one; the index behind them."""
         p = data
         token = _TOKEN
         allowed = _VALUE

@@ -1,7 +1,7 @@
 """The two halves of an HTTP/1.1 connection as one table each (RFC 9112 §9).
 
-A row is a state, a column an event; the entry is the next state, or BAD where the event cannot happen: our own bug,
-since the peer's are errors of the parsers.
+A row is a state, a column an event; the entry is the next state, or BAD where the event cannot happen: our
+own bug, since the peer's are errors of the parsers.
 """
 
 # What has been received.

@@ -134,7 +134,8 @@ class H1Stream(Stream):
             self._framing = BY_CHUNKS
             lines = b"transfer-encoding: chunked\r\n"
         if head.close or owner.shutting_down or self.continue_due:
-            # A client that still waits for its 100 may or may not send the content after this (RFC 9110 §10.1.1).
+            # A client that still waits for its 100 may or may not send the content after this (RFC 9110
+            # §10.1.1).
             self._keep_alive = False
         if not self._keep_alive:
             lines = lines + b"connection: close\r\n"
@@ -223,7 +224,8 @@ class H1Stream(Stream):
     def reset(self) -> None:
         if self._state >= SENT:
             return
-        # Content that is framed by the close itself ends there for the client, unless the close is a TCP reset.
+        # Content that is framed by the close itself ends there for the client, unless the close is a TCP
+        # reset.
         tell = self._framing == BY_CLOSE and self._state == SENDING
         self._advance(SEND_RESET)
         self._owner.stream_cut(tell)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tidegate.gateway.application import Gateway
@@ -260,10 +261,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         # A TCP reset tells the peer that what it has is not all.
         connected = self._transport.get_extra_info("socket")
         if connected is not None and connected.family != socket.AF_UNIX:
-            try:
+            with suppress(OSError):  # already gone
                 connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-            except OSError:
-                pass  # already gone
         self._transport.abort()
 
     # --- time

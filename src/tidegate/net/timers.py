@@ -1,8 +1,8 @@
 """One coarse timer for all the connections of an event loop.
 
-A connection's deadlines move with every request; moving a timer of the loop each time would cost more than the request's
-parsing. Here a deadline that moves away costs nothing: the wheel looks at the connection when the old one is due, and
-puts it back.
+A connection's deadlines move with every request; moving a timer of the loop each time would cost more than to parse
+the request. Here a deadline that moves away costs nothing: the wheel looks at the connection when the old one is due,
+and puts it back.
 """
 
 import asyncio

@@ -13,7 +13,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from tidegate import __version__
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Config
 from tidegate.gateway.application import Gateway
@@ -32,6 +31,7 @@ from tidegate.net.tcp import Acceptor
 from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
 from tidegate.server.loader import detect_interface, load_application
+from tidegate.version import __version__
 
 logger = logging.getLogger("tidegate")
 
@@ -92,7 +92,7 @@ class Server:
     async def serve(self) -> None:
         """Serve until `shutdown` is called or SIGINT or SIGTERM comes. Raises ShutdownError."""
         loop = asyncio.get_running_loop()
-        handled: list[int] = []
+        handled: list[signal.Signals] = []
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 with suppress(NotImplementedError):
@@ -130,13 +130,12 @@ class Server:
         loop = asyncio.get_running_loop()
         if self._given is None:
             # Bound first, so that a busy port is told before the application starts; listened on last.
-            sockets = []
+            sockets: list[socket.socket] = []
             try:
-                for bind in config.binds:
-                    sockets.append(open_listener(bind))
+                sockets.extend(open_listener(bind) for bind in config.binds)
             except BaseException:
-                for listener in sockets:
-                    listener.close()
+                for opened in sockets:
+                    opened.close()
                 raise
         else:
             sockets = [listener.dup() for listener in self._given]
@@ -158,8 +157,8 @@ class Server:
             finally:
                 asked.cancel()
         except BaseException:
-            for listener in sockets:
-                listener.close()
+            for opened in sockets:
+                opened.close()
             raise
         self._gateway = self._make_gateway(app, loop, lifespan)
         self._wheel = TimerWheel(loop)
@@ -311,7 +310,12 @@ class Server:
         for listener in self._listeners:
             logger.info("Listening on %s", describe(listener.socket))
         logger.info(
-            "Tidegate %s (%s), Python %s, %s, process %d: ready", __version__, build, version, kind, os.getpid()
+            "Tidegate %s (%s), Python %s, %s, process %d: ready",
+            __version__,
+            build,
+            version,
+            kind,
+            os.getpid(),
         )
 
     # --- while it serves
@@ -380,15 +384,12 @@ class Server:
                 protocol.cut()
             await self._wait(lambda: not gateway.calls, timeouts.shutdown_cancel)
             await self._cancel(gateway)
-        if not await lifespan.shutdown(timeouts.lifespan_shutdown):
-            failed = True
-        else:
-            failed = False
+        sound = await lifespan.shutdown(timeouts.lifespan_shutdown)
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         wheel.stop()
         logger.info("Shutdown is complete")
-        if failed:
+        if not sound:
             raise ShutdownError("the application's lifespan shutdown failed")
 
     async def _cancel(self, gateway: Gateway) -> None:
