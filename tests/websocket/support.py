@@ -42,6 +42,7 @@ class Events(WebSocketHandler):
         self.events: list[Event] = []
         self.connection: WebSocketConnection | None = None
         self.pause_after = pause_after
+        self.closed = False
 
     def message_received(self, message: str | bytes) -> None:
         self.events.append(("message", message))
@@ -51,7 +52,12 @@ class Events(WebSocketHandler):
             self.connection.pause_reading()
 
     def close_received(self, code: int, reason: str) -> None:
+        assert not self.closed
         self.events.append(("close", code, reason))
+
+    def connection_closed(self) -> None:
+        assert not self.closed
+        self.closed = True
 
 
 class Server:

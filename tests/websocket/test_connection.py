@@ -131,6 +131,7 @@ def test_every_input_in_every_state(before: str, name: str) -> None:
     INPUTS[name](server)
     end = "reset" if server.stream.was_reset else "ended" if server.stream.ended and not ended else ""
     assert (server.events, server.stream.sent, end) == EXPECTED[before, name]
+    assert server.handler.closed == server.connection.closed == (end != "" or before == "CLOSED")
 
 
 def test_the_table_is_whole_and_tells_once() -> None:

@@ -30,6 +30,7 @@ cdef class WebSocketLimits:
 cdef class WebSocketHandler(StreamHandler):
     cpdef void message_received(self, object message) except *
     cpdef void close_received(self, int code, str reason) except *
+    cpdef void connection_closed(self) except *
 
 
 cdef class WebSocketConnection(MessageReader):
@@ -65,7 +66,7 @@ cdef class WebSocketConnection(MessageReader):
     cpdef void send_binary(self, bytes data) except *
     cpdef void send_close(self, int code, str reason, double now) except *
     cpdef void finish(self) except *
-    @cython.locals(table="const unsigned char *", entry=int, after=int, frame=bytes)
+    @cython.locals(table="const unsigned char *", entry=int, before=int, after=int, frame=bytes)
     cdef void _happened(self, int event, int code, str reason, double now) except *
     cdef void _receive(self, bytes data, double now) except *
     cdef void _send_control(self, int opcode, bytes payload) except *

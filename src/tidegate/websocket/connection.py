@@ -162,6 +162,11 @@ class WebSocketConnection(MessageReader):
         """Whether messages can no longer be sent."""
         return self._state != OPEN and self._state != ENDING
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent or received any more."""
+        return self._state == CLOSED
+
     # --- what the stream says
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -195,18 +200,18 @@ class WebSocketConnection(MessageReader):
         """Deliver no more messages, and let the peer wait. The clock for its pongs stops: we would not read
         them.
         """
-        if not self._stopped and self._state == OPEN:
-            self._stopped = True
+        if not self.stopped and self._state == OPEN:
+            self.stopped = True
             self._stream.pause_reading()
 
     def resume_reading(self, now: float) -> None:
         """Undo `pause_reading`; messages that are here already are delivered before this returns."""
-        if self._stopped and self._state < ENDING:
-            self._stopped = False
+        if self.stopped and self._state < ENDING:
+            self.stopped = False
             self._heard_at = now
             self._pinged = False
             self._receive(b"", now)
-            if not self._stopped or self._state >= ENDING:
+            if not self.stopped or self._state >= ENDING:
                 self._stream.resume_reading()
 
     # --- time
@@ -217,7 +222,7 @@ class WebSocketConnection(MessageReader):
         if self._state != OPEN:
             return self._deadline
         limits = self._limits
-        if self._stopped or limits.ping_interval <= 0:
+        if self.stopped or limits.ping_interval <= 0:
             return NEVER
         if not self._pinged:
             return self._heard_at + limits.ping_interval
@@ -271,9 +276,10 @@ class WebSocketConnection(MessageReader):
 
     def _happened(self, event: int, code: int, reason: str, now: float) -> None:
         table = TABLE
-        entry = table[self._state * COLUMNS + event]
+        before = self._state
+        entry = table[before * COLUMNS + event]
         after = entry & STATE
-        if after != self._state:
+        if after != before:
             self._state = after
             if after == CLOSED:
                 self._deadline = NEVER
@@ -288,9 +294,11 @@ class WebSocketConnection(MessageReader):
         elif entry & RESET:
             self._stream.reset()
         if after >= ENDING:
-            self._stopped = True
+            self.stopped = True
         if entry & TELL:
             self._handler.close_received(code, reason)
+        if after == CLOSED and before != CLOSED:
+            self._handler.connection_closed()
 
     def _receive(self, data: bytes, now: float) -> None:
         try:

@@ -15,7 +15,7 @@ cdef class MessageReader:
     cdef Inflater _inflater
     cdef bytes _data
     cdef Py_ssize_t _position
-    cdef bint _stopped
+    cdef readonly bint stopped
     cdef Py_ssize_t _left
     cdef Py_ssize_t _key
     cdef bint _final

@@ -26,6 +26,8 @@ from tidegate.websocket.mask import rotate, unmask
 class MessageReader:
     """Parses what a client sends. Subclasses take the results by overriding the three methods at the end.
 
+    `stopped` says that what comes is kept for later.
+
     `max_message` is in octets, after inflation; `max_frames` and `max_empty_frames` are counts for one
     message.
     """
@@ -46,7 +48,7 @@ class MessageReader:
         "_partial",
         "_position",
         "_started",
-        "_stopped",
+        "stopped",
         "_text",
         "_wire_octets",
     )
@@ -61,7 +63,7 @@ class MessageReader:
         # What is not parsed yet: an incomplete header or control frame, or all that came behind a stop.
         self._data = b""
         self._position = 0
-        self._stopped = False
+        self.stopped = False
         # The data frame whose payload is coming: octets left, key for the next of them, FIN.
         self._left = 0
         self._key = 0
@@ -82,9 +84,9 @@ class MessageReader:
             data = self._data[self._position :] + data
             self._data = b""
             self._position = 0
-        i = 0 if self._stopped else self._parse(data)
+        i = 0 if self.stopped else self._parse(data)
         if i < len(data):
-            if self._stopped:
+            if self.stopped:
                 self._data = data
                 self._position = i
             else:
@@ -94,7 +96,7 @@ class MessageReader:
         i = 0
         n = len(data)
         p = data
-        while i < n and not self._stopped:
+        while i < n and not self.stopped:
             if self._left > 0:
                 i = self._receive_payload(data, i)
                 continue
