@@ -1,14 +1,8 @@
 """An HTTP/1.1 or HTTP/1.0 connection, server side, with no I/O (RFC 9112).
 
-<<<<<<< HEAD
-Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`. Bytes
-out: the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the current one waits here,
-bounded, and past the bound the wire stops reading.
-=======
 Bytes in: `receive_data`, `receive_eof`. Calls out: `open_handler` for each request, then its `StreamHandler`.
 Bytes out: the `Wire`. Requests are answered one at a time, in order; what a client pipelines behind the
 current one waits here, bounded, and past the bound the wire stops reading.
->>>>>>> rfc
 """
 
 from collections.abc import Callable
