@@ -3,7 +3,7 @@ cimport cython
 from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
 from tidegate.gateway.awaitable cimport Receive
 from tidegate.gateway.exchange cimport HTTPExchange
-from tidegate.gateway.scope cimport Peers, http_scope
+from tidegate.gateway.scope cimport Peers
 from tidegate.http.fields cimport response_fields
 from tidegate.http.head cimport RequestHead, ResponseHead
 from tidegate.http.stream cimport Stream
@@ -65,7 +65,7 @@ cdef class WebSocketExchange(Exchange):
     cdef public double started_at
     cdef public double first_byte_at
 
-    @cython.locals(settings=WebSocketSettings)
+    @cython.locals(settings=WebSocketSettings, full=bint)
     cpdef void messages_waiting(self, Py_ssize_t count, Py_ssize_t octets) except *
     @cython.locals(connection=WebSocketConnection)
     cpdef void end_waiting(self, bint alone) except *

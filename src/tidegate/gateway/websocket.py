@@ -3,17 +3,16 @@
 Before the application accepts, or where it refuses, this is an HTTP exchange, and an `HTTPExchange` answers it.
 """
 
-from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication, Message
 from tidegate.gateway.application import ApplicationCall, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY, Receive
 from tidegate.gateway.exchange import HTTPExchange
-from tidegate.gateway.scope import Peers, http_scope
+from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.fields import response_fields
 from tidegate.http.head import RequestHead, ResponseHead
@@ -21,6 +20,9 @@ from tidegate.http.stream import Stream
 from tidegate.websocket import codes
 from tidegate.websocket.connection import WebSocketConnection, WebSocketHandler, WebSocketLimits
 from tidegate.websocket.handshake import Handshake, receive_handshake
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
 
 NEVER = float("inf")
 
@@ -158,7 +160,12 @@ class WebSocketExchange(Exchange):
     )
 
     def __init__(
-        self, gateway: Gateway, stream: Stream, request: RequestHead, peers: Peers, settings: WebSocketSettings
+        self,
+        gateway: Gateway,
+        stream: Stream,
+        request: RequestHead,
+        peers: Peers,
+        settings: WebSocketSettings,
     ) -> None:
         self._handshake: Handshake = receive_handshake(request, settings.window_bits)
         self._gateway = gateway
@@ -250,11 +257,11 @@ class WebSocketExchange(Exchange):
         """`count` messages of `octets` octets wait for the application."""
         settings = self._settings
         # One message for an application that waits for one is about to be taken, however large.
-        if count >= settings.max_queue or (
+        full = count >= settings.max_queue or (
             octets >= settings.max_queued and (count > 1 or self._waiters is None)
-        ):
-            if self._connection is not None:
-                self._connection.pause_reading()
+        )
+        if full and self._connection is not None:
+            self._connection.pause_reading()
         if self._waiters is not None:
             self._wake()
 
@@ -313,7 +320,7 @@ class WebSocketExchange(Exchange):
             if not name.startswith("http.response.")
         }
         extensions["websocket.http.response"] = {}
-        scope = http_scope(request, self.peers, gateway.root_path, gateway.state, extensions)
+        scope = self.peers.http_scope(request, gateway.root_path, gateway.state, extensions)
         del scope["method"]
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if self.peers.scheme == "https" else "ws"
@@ -337,7 +344,9 @@ class WebSocketExchange(Exchange):
         state = self._state
         if state == CONNECTING:
             if error is None:
-                error = ApplicationError("the application returned without accepting or refusing the WebSocket")
+                error = ApplicationError(
+                    "the application returned without accepting or refusing the WebSocket"
+                )
             self._refuse()
         if error is not None and state == GONE and is_disconnect(error):
             error = None
@@ -629,7 +638,9 @@ class WebSocketExchange(Exchange):
     def _handshake_expired(self) -> None:
         # RFC 9110 §15.6.4
         self._refuse()
-        self._pass_on(START, {"status": 503, "headers": [(b"content-length", b"0"), (b"connection", b"close")]})
+        self._pass_on(
+            START, {"status": 503, "headers": [(b"content-length", b"0"), (b"connection", b"close")]}
+        )
         self._pass_on(BODY, {})
         self._stream.flush()
         self._state = GONE

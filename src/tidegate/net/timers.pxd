@@ -2,7 +2,7 @@ cimport cython
 
 from tidegate.http.stream cimport Wire
 
-cdef double TICK
+cdef double NEVER, TICK
 cdef Py_ssize_t NOT_SCHEDULED
 
 

@@ -9,6 +9,7 @@ import asyncio
 
 from tidegate.http.stream import Wire
 
+NEVER = float("inf")
 TICK = 0.25  # seconds
 NOT_SCHEDULED = 1 << 62
 
@@ -49,7 +50,10 @@ class TimerWheel:
         self._buckets.clear()
 
     def schedule(self, entry: TimedWire, when: float) -> None:
-        """Call `entry.timeout_due` at `when` or at the next tick, unless it is scheduled earlier already."""
+        """Call `entry.timeout_due` at `when` (infinity is never) or at the next tick, unless it is scheduled earlier
+        already."""
+        if when == NEVER:
+            return
         index = self._index + 1
         if when > self.now:
             later = int(when / TICK) + 1

@@ -97,6 +97,9 @@ class WebSocketHandler(StreamHandler):
         when the application has answered the messages before, and may send until then.
         """
 
+    def connection_closed(self) -> None:
+        """Nothing is sent any more: the very last call."""
+
 
 class WebSocketConnection(MessageReader):
     """One connection. Times are seconds on the caller's monotonic clock. Once the peer is gone, sending does

@@ -48,9 +48,9 @@ class MessageReader:
         "_partial",
         "_position",
         "_started",
-        "stopped",
         "_text",
         "_wire_octets",
+        "stopped",
     )
 
     def __init__(
