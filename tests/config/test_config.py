@@ -84,10 +84,9 @@ def test_bind_refuses_what_is_no_address(text: str, fault: str) -> None:
 def test_bind_takes_or_refuses_any_text(text: str) -> None:
     try:
         bind = Bind.parse(text)
-    except ValueError as error:
-        assert "\n" not in str(error)
-    else:
-        assert Bind.parse(str(bind)) == bind
+    except ValueError:
+        return
+    assert Bind.parse(str(bind)) == bind
 
 
 @pytest.mark.parametrize(

@@ -468,12 +468,42 @@ def test_the_client_going_stops_the_iteration_and_closes_the_result():
         task = asyncio.ensure_future(exchange.run(WSGIApplication(respond(body=result), 1)))
         while len(exchange.sent) < 3:
             await asyncio.sleep(0.001)
-        exchange.disconnect()
+        exchange.gone = True
         await asyncio.wait_for(task, 10)
 
     with pytest.raises(ConnectionResetError, match="gone"):
         asyncio.run(main())
     assert result.closed.is_set()
+
+
+def test_a_server_whose_send_never_raises_is_heard_all_the_same():
+    def endless():
+        while True:
+            time.sleep(0.001)
+            yield b"tick"
+
+    result = Result(endless())
+
+    async def main():
+        exchange = Exchange(http_scope())
+        task = asyncio.ensure_future(exchange.run(WSGIApplication(respond(body=result), 1)))
+        while len(exchange.sent) < 3:
+            await asyncio.sleep(0.001)
+        exchange.incoming.put_nowait({"type": "http.disconnect"})
+        await asyncio.wait_for(task, 10)
+
+    asyncio.run(main())
+    assert result.closed.is_set()
+
+
+def test_a_stream_leaves_a_continue_to_the_application():
+    def chunks():
+        for _ in range(5):
+            time.sleep(0.005)
+            yield b"tick"
+
+    scope = http_scope("POST", headers=[(b"expect", b"100-continue"), (b"content-length", b"1")])
+    assert call(respond(body=chunks()), scope).received == 0
 
 
 def test_cancelling_the_request_frees_its_thread():

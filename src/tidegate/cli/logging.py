@@ -28,6 +28,7 @@ COLORS: Final = {
 }
 LINE: Final = {character: f"\\x{character:02x}" for character in (*range(0x20), *range(0x7F, 0xA0))}
 BLOCK: Final = {character: escaped for character, escaped in LINE.items() if chr(character) not in "\n\t"}
+ENCODE: Final = json.JSONEncoder(default=str).encode
 
 
 class TextFormatter(logging.Formatter):
@@ -154,18 +155,11 @@ def _apply(file: str, settings: dict[str, Any] | None) -> None:
         else:
             # The standard default would silence every logger made before now.
             logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, **settings})
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        KeyError,
-        RuntimeError,
-        OSError,
-        INIError,
-    ) as error:
-        cause = error.__cause__ or error
-        raise ConfigError(f"--log-config: {file}: {_one_line(error)} ({_one_line(cause)})") from None
+    except KeyError as error:
+        raise ConfigError(f"--log-config: {file}: it has no {error}") from None
+    except (ValueError, TypeError, AttributeError, ImportError, RuntimeError, OSError, INIError) as error:
+        cause = f" ({_one_line(error.__cause__)})" if error.__cause__ else ""
+        raise ConfigError(f"--log-config: {file}: {_one_line(error)}{cause}") from None
 
 
 def _blocks(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:

@@ -1,15 +1,13 @@
 """The `tidegate` command, and `tidegate.run`.
 
-Exit codes: 0 after a stop that was asked for, 2 for a wrong configuration, 3 where the application failed to
-load or to start.
+Exit codes: 0 after a stop that was asked for, 1 where the application's shutdown failed, 2 for a wrong
+configuration, 3 where the application failed to load or to start.
 """
 
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables
@@ -18,11 +16,15 @@ from tidegate.config.option import Flag, did_you_mean
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     import click
 
+    from tidegate.server import Server
+
 CONFIGURATION: Final = 2
 APPLICATION: Final = 3
+SHUTDOWN: Final = 1
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
 
@@ -36,8 +38,13 @@ def run(app: Any, **options: Any) -> None:
 
     `options` have the names of the command line's, such as port=8000 or limit_head="32k"; what they leave out
     comes from the environment and from TOML, as for the command. A failure ends the process, as it ends the
-    command; an option that there is not raises TypeError.
+    command; an option that there is not raises TypeError, and a call inside a running event loop RuntimeError.
     """
+    if _in_event_loop():
+        raise RuntimeError(
+            "tidegate.run() was called inside an event loop: in a module that is also imported, call it below "
+            'if __name__ == "__main__"; in your own loop, use tidegate.server.Server'
+        )
     names = {alias: option.name for option in OPTIONS.values() for alias in (*option.aliases, option.path[0])}
     given: dict[str, Any] = {}
     for name, value in options.items():
@@ -48,7 +55,7 @@ def run(app: Any, **options: Any) -> None:
     if isinstance(app, str):
         given["app"] = app
     try:
-        config, _ = load_config(given, os.environ, Path.cwd(), origin="run()")
+        config, _ = load_config(given, os.environ, _cwd(), origin="run()")
         check(config)
     except ConfigError as error:
         sys.exit(_fail(error, CONFIGURATION))
@@ -62,44 +69,36 @@ def start(app: Any, config: Config) -> int:
     if not config.reload:
         return serve(app, config)
     try:
-        if not isinstance(app, str):
-            raise ConfigError("reload: it starts a new process: give the application as module:attribute")
-        from tidegate.cli.logging import set_up_logging
-        from tidegate.supervisor.reload import Reloader
-
-        set_up_logging(config.logging)
-        sockets = [open_listener(bind, config.backlog) for bind in config.binds]
-        Reloader(config, sockets, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
+        return _serve_reloading(app, config)
     except ConfigError as error:
         return _fail(error, CONFIGURATION)
-    return 0
 
 
-def serve(
-    app: Any, config: Config, *, sockets: "Sequence[socket.socket] | None" = None, control: int | None = None
-) -> int:
-    """Serve `app` in this process until asked to stop, or the pipe `control` ends; returns the exit code."""
+def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, **options: Any) -> int:
+    """Serve `app` in this process until asked to stop, by a Server with `options`; returns the exit code."""
     from tidegate.cli.logging import set_up_logging
-    from tidegate.server import BindError, Server, StartupError
+    from tidegate.server import BindError, Server, ShutdownError, StartupError
     from tidegate.server.loader import LoadError, call_factory
     from tidegate.server.loop import run as run_loop
 
     try:
         set_up_logging(config.logging)
         if config.env_file is not None:
+            from importlib import import_module
+
             import_module("dotenv").load_dotenv(config.env_file)
         if config.factory and not isinstance(app, str):
             app = call_factory(app, getattr(app, "__qualname__", type(app).__qualname__))
-        server = Server(app, config, sockets=sockets)
-        run_loop(server.serve(), config.loop)
+        run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
     except (ConfigError, BindError) as error:
         return _fail(error, CONFIGURATION)
     except LoadError as error:
-        if error.traceback:
-            sys.stderr.write(error.traceback)
+        sys.stderr.write(error.traceback or "")
         return _fail(error, APPLICATION)
     except StartupError as error:
         return _fail(error, APPLICATION)
+    except ShutdownError as error:
+        return _fail(error, SHUTDOWN)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -133,6 +132,7 @@ def version() -> str:
     """One line: Tidegate's version and build, Python's, and the event loop that is there."""
     import platform
     from importlib.metadata import version as version_of
+    from importlib.util import find_spec
 
     from tidegate import __version__
     from tidegate.http import head
@@ -141,6 +141,30 @@ def version() -> str:
     loop = f"uvloop {version_of('uvloop')}" if find_spec("uvloop") else "asyncio"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"tidegate {__version__} ({build}), {python}, {loop}, {platform.system()} {platform.machine()}"
+
+
+def _serve_reloading(app: Any, config: Config) -> int:
+    from tidegate.cli.logging import set_up_logging
+    from tidegate.net.listeners import BindError, open_listener
+    from tidegate.supervisor.reload import Reloader
+
+    if not isinstance(app, str):
+        raise ConfigError("reload: it starts a new process: give the application as module:attribute")
+    set_up_logging(config.logging)
+    config = replace(config, app=app)
+    sockets: list[socket.socket] = []
+    try:
+        for bind in config.binds:
+            listener = open_listener(bind)
+            sockets.append(listener)
+            listener.listen(config.backlog)
+        Reloader(config, sockets, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
+    except BindError as error:
+        return _fail(error, CONFIGURATION)
+    finally:
+        for listener in sockets:
+            listener.close()
+    return 0
 
 
 # --- The command
@@ -157,7 +181,7 @@ def _command(arguments: Sequence[str]) -> int:
             print(version())
             return 0
         only_check, only_print = given.pop("check_config", False), given.pop("print_config", False)
-        config, origins = load_config(given, os.environ, Path.cwd())
+        config, origins = load_config(given, os.environ, _cwd())
         if only_print:
             print(describe(config, origins), end="")
             return 0
@@ -239,6 +263,22 @@ def _click_option(option: Option) -> "click.Option":
     )
 
 
+def _in_event_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _cwd() -> "Path":
+    from pathlib import Path  # here, since --help has no need of it
+
+    return Path.cwd()
+
+
 def _fail(error: Exception | str, code: int) -> int:
     print(f"tidegate: error: {error}", file=sys.stderr)
     return code
@@ -253,6 +293,8 @@ def _check_readable(flag: str, file: str) -> None:
 
 
 def _check_installed(flag: str, module: str, package: str) -> None:
+    from importlib.util import find_spec
+
     if find_spec(module) is None:
         raise ConfigError(f"{flag}: {module} is not installed: pip install '{package}'")
 

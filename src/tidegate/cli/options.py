@@ -4,14 +4,14 @@ All of it is derived from the fields of `tidegate.config`. `python -m tidegate.c
 docs/settings.md.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.config import OPTIONS, SECTIONS, Bind, Config, ConfigError, Option
 from tidegate.config.option import Flag, did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHORTHANDS: Final = ("host", "port", "uds", "fd")  # for a single `bind`
 DEFAULT: Final = "default"
@@ -19,13 +19,15 @@ COMMAND_LINE: Final = "command line"
 ENVIRONMENT: Final = "environment"
 
 
-@dataclass(frozen=True, slots=True)
 class Layer:
     """The options of one source. `origin` names it; `label` is how an option is called there."""
 
-    origin: str
-    label: Callable[[Option], str]
-    values: Mapping[str, Any]
+    __slots__ = ("label", "origin", "values")
+
+    def __init__(self, origin: str, label: Callable[[Option], str], values: Mapping[str, Any]) -> None:
+        self.origin = origin
+        self.label = label
+        self.values = values
 
     def name(self, option: Option) -> str:
         """The option as its user wrote it, and where."""
@@ -34,7 +36,7 @@ class Layer:
 
 
 def load_config(
-    given: Mapping[str, Any], environ: Mapping[str, str], cwd: Path, *, origin: str = COMMAND_LINE
+    given: Mapping[str, Any], environ: Mapping[str, str], cwd: "Path", *, origin: str = COMMAND_LINE
 ) -> tuple[Config, dict[str, str]]:
     """The configuration, and where each option's value comes from, by the option's flat name.
 
@@ -119,7 +121,7 @@ def _read_environment(environ: Mapping[str, str]) -> Layer:
     return Layer(ENVIRONMENT, lambda option: option.env, values)
 
 
-def _toml_layers(file: str | None, cwd: Path) -> Iterator[Layer]:
+def _toml_layers(file: str | None, cwd: "Path") -> Iterator[Layer]:
     path = cwd / (file or "pyproject.toml")
     if file is None and not path.is_file():
         return
@@ -210,6 +212,8 @@ def _toml(option: Option, value: Any) -> str:
 
 
 def _toml_string(text: str) -> str:
+    import json
+
     return json.dumps(text).replace("\x7f", "\\u007f")  # a TOML basic string is JSON's, but for DEL
 
 

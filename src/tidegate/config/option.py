@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from typing import Any, ClassVar, Final, TypeVar
 
 from tidegate.http.errors import ApplicationError
@@ -238,23 +238,38 @@ class HeaderField(Kind):
         return f"{value[0].decode()}: {value[1].decode('latin-1')}"
 
 
-@dataclass(frozen=True, slots=True)
 class Option:
     """One option, under one flat name everywhere: `limit_head` is `--limit-head` on the command line,
     TIDEGATE_LIMIT_HEAD in the environment, `limit-head` in TOML, and `limit_head=` for `tidegate.run`.
 
     `path` is where the value lives in `Config`: ("limits", "head"). `none` is the word for None, if allowed.
+    `aliases` are other names, on the command line and for `tidegate.run` only.
     """
 
-    name: str
-    path: tuple[str, ...]
-    kind: Kind
-    default: Any
-    group: str
-    help: str
-    none: str | None
-    repeatable: bool
-    aliases: tuple[str, ...]  # other names, on the command line only
+    __slots__ = ("aliases", "default", "group", "help", "kind", "name", "none", "path", "repeatable")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        path: tuple[str, ...],
+        kind: Kind,
+        default: Any,
+        group: str,
+        help: str,
+        none: str | None,
+        repeatable: bool,
+        aliases: tuple[str, ...],
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.kind = kind
+        self.default = default
+        self.group = group
+        self.help = help
+        self.none = none
+        self.repeatable = repeatable
+        self.aliases = aliases
 
     @property
     def flag(self) -> str:

@@ -6,6 +6,7 @@ from tidegate.http.stream cimport StreamHandler
 
 cdef bint EAGER
 cdef object DONE, Task
+cdef int HINTS_OFF, HINTS_ALL
 
 
 cdef class Exchange(StreamHandler):
@@ -41,7 +42,7 @@ cdef class Gateway:
     cdef public bint cancelling
     cdef object _notice
     cdef object _shutdown
-    cdef str _early_hints
+    cdef int _early_hints
     cdef object _cancel_after
     cdef public object identify
     cdef object _context
@@ -53,5 +54,5 @@ cdef class Gateway:
     cpdef bint full(self) except *
     @cython.locals(extensions=dict)
     cpdef dict extensions(self, RequestHead request)
-    @cython.locals(policy=str)
+    @cython.locals(policy=int)
     cpdef bint hints_allowed(self, RequestHead request) except *

@@ -18,6 +18,8 @@ from tidegate.http.stream import StreamHandler
 logger = logging.getLogger("tidegate.error")
 
 DONE = object()
+HINTS_OFF = 0
+HINTS_ALL = 2
 Task = asyncio.Task
 EAGER = sys.version_info >= (3, 12)
 
@@ -201,7 +203,7 @@ class Gateway:
         self.cancelling = False
         self._shutdown = asyncio.Event()
         self._notice = ShutdownNotice(self._shutdown)
-        self._early_hints = early_hints
+        self._early_hints = ("off", "navigate", "all").index(early_hints)
         self._cancel_after = cancel_after
         self.identify = identify
         self._context = contextvars.copy_context()
@@ -256,11 +258,13 @@ class Gateway:
     def hints_allowed(self, request: RequestHead) -> bool:
         """Whether a 103 is safe: some HTTP/1.1 clients take one for the final answer."""
         policy = self._early_hints
-        if request.http_version == "1.0" or policy == "off":
+        if policy == HINTS_OFF or request.http_version == "1.0":
             return False
-        if policy == "all" or request.http_version != "1.1":
-            return True
-        return request.field(b"sec-fetch-mode") == b"navigate"
+        return (
+            policy == HINTS_ALL
+            or request.http_version != "1.1"
+            or request.field(b"sec-fetch-mode") == b"navigate"
+        )
 
     def log_failure(self, error: BaseException, request: RequestHead, peers: Peers, identity: str) -> None:
         """Log once what an application raised, or did not do, with what was asked for."""

@@ -56,12 +56,12 @@ cdef class HTTPExchange(Exchange):
     cpdef dict take_message(self)
     cdef void _wake(self) except *
     cdef void _wake_senders(self) except *
-    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *")
+    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)
     cpdef object send(self, object message)
     @cython.locals(head=ResponseHead)
-    cdef void _take_start(self, object message) except *
+    cdef void _take_start(self, dict message) except *
     @cython.locals(more=bint)
-    cdef void _take_body(self, object message) except *
+    cdef void _take_body(self, dict message) except *
     @cython.locals(end=bint)
     cdef void _send_body(self, bytes data, bint more) except *
     @cython.locals(head=ResponseHead, left=Py_ssize_t)
@@ -70,10 +70,10 @@ cdef class HTTPExchange(Exchange):
     cdef Py_ssize_t _expected_length(self, ResponseHead head) except? -9
     @cython.locals(head=ResponseHead)
     cdef bint _begin_content(self, Py_ssize_t size, bint more) except? -1
-    cdef void _take_path(self, object message) except *
-    cdef void _take_file(self, object message) except *
+    cdef void _take_path(self, dict message) except *
+    cdef void _take_file(self, dict message) except *
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t, end=bint)
     cdef void _send_descriptor(self, int descriptor, object offset, object count, bint more) except *
-    cdef void _take_early_hint(self, object message) except *
-    cdef void _take_trailers(self, object message) except *
+    cdef void _take_early_hint(self, dict message) except *
+    cdef void _take_trailers(self, dict message) except *
     cdef void _finish(self) except *

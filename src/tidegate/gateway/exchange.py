@@ -158,9 +158,7 @@ class HTTPExchange(Exchange):
     def call_application(self, app: ASGIApplication) -> Any:
         gateway = self._gateway
         request = self.request
-        scope = self.peers.http_scope(
-            request, gateway.root_path, gateway.state, gateway.extensions(request)
-        )
+        scope = self.peers.http_scope(request, gateway.root_path, gateway.state, gateway.extensions(request))
         return app(scope, self.receive, self.send)
 
     def step_started(self) -> None:
@@ -259,12 +257,13 @@ class HTTPExchange(Exchange):
 
     # --- send
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Any) -> Awaitable[None]:
         """ASGI's send. Raises ApplicationError for a message that cannot come now, ClientDisconnected once the client
         has gone."""
         try:
-            kind = MESSAGES.get(message["type"], -1)
-        except (KeyError, TypeError, IndexError):
+            checked: dict[str, Any] = message if type(message) is dict else dict(message)
+            kind = MESSAGES.get(checked["type"], -1)
+        except (KeyError, TypeError, ValueError):
             kind = -1
         state = self._response
         if kind < 0:
@@ -282,18 +281,18 @@ class HTTPExchange(Exchange):
         if action != GO:
             raise ApplicationError(response.unexpected(state, message))
         if kind == START:
-            self._take_start(message)
+            self._take_start(checked)
             return READY
         if kind == BODY:
-            self._take_body(message)
+            self._take_body(checked)
         elif kind == PATHSEND:
-            self._take_path(message)
+            self._take_path(checked)
         elif kind == ZEROCOPYSEND:
-            self._take_file(message)
+            self._take_file(checked)
         elif kind == EARLY_HINT:
-            self._take_early_hint(message)
+            self._take_early_hint(checked)
         else:
-            self._take_trailers(message)
+            self._take_trailers(checked)
         if not self._in_step:
             self._stream.flush()
         if self._response == COMPLETE:
@@ -325,7 +324,7 @@ class HTTPExchange(Exchange):
             for future in waiters:
                 _set_result(future)
 
-    def _take_start(self, message: Message) -> None:
+    def _take_start(self, message: dict[str, Any]) -> None:
         try:
             status = message["status"]
         except KeyError:
@@ -346,13 +345,13 @@ class HTTPExchange(Exchange):
         self._head = head
         self._response = HELD
 
-    def _take_body(self, message: Message) -> None:
+    def _take_body(self, message: dict[str, Any]) -> None:
         data = message.get("body", b"")
         if type(data) is not bytes:
             if not isinstance(data, bytes | bytearray | memoryview):
                 raise ApplicationError(f"'body' is bytes, not {type(data).__name__}")
             data = bytes(data)
-        more = bool(message.get("more_body"))
+        more = message.get("more_body", False)
         self._check_length(len(data), more)
         self._send_body(data, more)
 
@@ -405,7 +404,7 @@ class HTTPExchange(Exchange):
         self._finish()
         return True
 
-    def _take_path(self, message: Message) -> None:
+    def _take_path(self, message: dict[str, Any]) -> None:
         path = message.get("path")
         if not isinstance(path, str | bytes | os.PathLike):
             raise ApplicationError("'http.response.pathsend' has no 'path'")
@@ -416,7 +415,7 @@ class HTTPExchange(Exchange):
             raise ApplicationError(f"cannot open the file to send: {error}") from error
         self._send_descriptor(descriptor, 0, -1, False)
 
-    def _take_file(self, message: Message) -> None:
+    def _take_file(self, message: dict[str, Any]) -> None:
         file: Any = message.get("file")
         try:
             descriptor = os.dup(file if isinstance(file, int) else file.fileno())
@@ -454,13 +453,13 @@ class HTTPExchange(Exchange):
         end = self._begin_content(size, more)
         self._stream.send_file(descriptor, start, size, end)
 
-    def _take_early_hint(self, message: Message) -> None:
+    def _take_early_hint(self, message: dict[str, Any]) -> None:
         links = link_fields(message.get("links", ()))
         if links and self._gateway.hints_allowed(self.request):
             self._stream.send_informational(103, links)
             self._stream.flush()
 
-    def _take_trailers(self, message: Message) -> None:
+    def _take_trailers(self, message: dict[str, Any]) -> None:
         fields = self._trailers
         if fields is None:
             return

@@ -146,9 +146,14 @@ class _Exchange:
                     self.changed.notify_all()
             if finished:
                 return
+            if message.get("more_body", True) and not self.expects_continue():
+                self.start_pump()  # to hear of the client's going between two blocks of a stream
+
+    def expects_continue(self) -> bool:
+        return any(name == b"expect" for name, _ in self.scope["headers"])
 
     def start_pump(self) -> None:
-        if self.abandoned is None:
+        if self.pump is None and self.abandoned is None:
             self.pump = self.loop.create_task(self.receive_content())
 
     async def receive_content(self) -> None:

@@ -3,6 +3,8 @@ import cython
 from tidegate.http.framing cimport parse_content_length
 from tidegate.http.head cimport ResponseHead
 
+cdef dict _KNOWN
+
 cdef bytes _CONNECTION, _CONTENT_LENGTH, _DATE, _KEEP_ALIVE, _PROXY_CONNECTION, _SERVER, _TE, _TRANSFER_ENCODING, _UPGRADE
 
 @cython.locals(p="const unsigned char *", token="const unsigned char *", i=Py_ssize_t, n=Py_ssize_t)

@@ -1,6 +1,6 @@
 """Field names, values and lists (RFC 9110 §5), and the fields that an application sends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tidegate.http.errors import ApplicationError
@@ -43,6 +43,7 @@ _SPELLINGS = (
 KNOWN: dict[bytes, bytes] = {name.lower(): name.lower() for name in _SPELLINGS}
 KNOWN.update({name: KNOWN[name.lower()] for name in _SPELLINGS})
 
+_KNOWN = KNOWN
 _CONNECTION = KNOWN[b"connection"]
 _CONTENT_LENGTH = KNOWN[b"content-length"]
 _DATE = KNOWN[b"date"]
@@ -145,24 +146,21 @@ def checked_field(item: Any) -> tuple[bytes, bytes]:
 
     Raises ApplicationError for anything but a token and a field value in bytes (RFC 9110 §5.1, §5.5).
     """
-    pair = item
-    if type(pair) is not tuple and type(pair) is not list:
-        pair = _sequence(pair)
-    if len(pair) != 2:
-        raise ApplicationError(f"a header must be a (name, value) pair, not {len(pair)} items")
-    key = pair[0]
-    content = pair[1]
+    if type(item) is tuple and len(item) == 2:
+        key, content = item
+    else:
+        key, content = _pair(item)
     if type(key) is not bytes:
         key = _octets(key, "name", key)
     if type(content) is not bytes:
         content = _octets(content, "value", key)
 
-    name = KNOWN.get(key)
+    name = _KNOWN.get(key)
     if name is None:
         if not is_token(key):
             raise ApplicationError(f"header name {_shown(key)} is not a token")
         name = key.lower()
-        name = KNOWN.get(name, name)
+        name = _KNOWN.get(name, name)
 
     p = value = content
     n = len(value)
@@ -177,13 +175,17 @@ def checked_field(item: Any) -> tuple[bytes, bytes]:
     return name, value
 
 
-def _sequence(item: Any) -> Sequence[Any]:
-    if isinstance(item, (str, bytes, bytearray, memoryview)):
-        raise ApplicationError(f"a header must be a (name, value) pair, not {type(item).__name__}")
-    try:
-        return tuple(item)
-    except TypeError:
-        raise ApplicationError(f"a header must be a (name, value) pair, not {type(item).__name__}") from None
+def _pair(item: Any) -> tuple[Any, Any]:
+    if not isinstance(item, (str, bytes, bytearray, memoryview)):
+        try:
+            pair = tuple(item)
+        except TypeError:
+            pass
+        else:
+            if len(pair) == 2:
+                return pair
+            raise ApplicationError(f"a header must be a (name, value) pair, not {len(pair)} items")
+    raise ApplicationError(f"a header must be a (name, value) pair, not {type(item).__name__}")
 
 
 def _octets(item: Any, part: str, name: Any) -> bytes:

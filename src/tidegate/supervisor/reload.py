@@ -1,8 +1,9 @@
 """Development: the application in a child process, started anew when its files change.
 
 The listening sockets are this process's, and stay open: while no child is there, connections wait in the
-kernel. A pipe goes to the child. It carries what the child needs to begin (see `Start`); its end, which also
-comes when this process dies, asks the child to stop gracefully.
+kernel. A pipe goes to the child. It carries what the child needs to begin (see `Start`), then what asks it to stop:
+an octet, or the pipe's end, which also comes when this process dies. The first of these means gracefully, the
+second at once.
 """
 
 import logging
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 from watchfiles import Change, DefaultFilter, watch
 
@@ -29,6 +30,8 @@ logger = logging.getLogger("tidegate")
 # A developer waits for a reload; a page that is left open must not make that long.
 MAX_IDLE: Final = 0.2
 MAX_GRACE: Final = 2.0
+MAX_CANCEL: Final = 1.0
+SLACK: Final = 1.0  # what the child has beyond its own timeouts, and between "at once" and the end by force
 LENGTH: Final = 8  # octets, before the pickle
 POLL: Final = 500  # milliseconds between looks at the child, while no file changes
 
@@ -84,6 +87,7 @@ class Reloader:
                 timeouts,
                 shutdown_idle=min(timeouts.shutdown_idle, MAX_IDLE),
                 graceful_shutdown=min(timeouts.graceful_shutdown, MAX_GRACE),
+                shutdown_cancel=min(timeouts.shutdown_cancel, MAX_CANCEL),
             ),
         )
         self._sockets = sockets
@@ -139,25 +143,37 @@ class Reloader:
 
     def _end(self) -> None:
         """End the child: gracefully, then at once, then by force."""
-        child, pipe = self._child, self._pipe
-        if child is None or pipe is None:
+        child = self._child
+        if child is None:
             return
-        os.close(pipe)
+        pipe = self._pipe
+        if pipe is not None:
+            with suppress(OSError):  # the child is gone, or a second signal has closed the pipe
+                os.write(pipe, b"\0")
         timeouts = self._config.timeouts
-        cut = timeouts.shutdown_cancel + timeouts.lifespan_shutdown + 1
-        graceful = timeouts.shutdown_idle + timeouts.graceful_shutdown + cut
-        for wait, harder in ((graceful, child.terminate), (cut, child.kill), (None, child.kill)):
+        graceful = timeouts.graceful_shutdown + timeouts.shutdown_cancel + timeouts.lifespan_shutdown + SLACK
+        for seconds, harder in ((graceful, self._close_pipe), (SLACK, child.kill)):
             try:
-                child.wait(wait)
+                child.wait(seconds)
                 break
             except subprocess.TimeoutExpired:
                 logger.warning("The application does not stop: ending it")
                 harder()
-        self._child = self._pipe = None
+        child.wait()
+        self._close_pipe()
+        self._child = None
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> Any:
-        if self._stop.is_set() and self._child is not None:
-            self._child.terminate()  # the second one: now
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            if self._pipe is not None:  # the second one: at once
+                self._close_pipe()
+            elif self._child is not None:  # the third: by force
+                self._child.kill()
         self._stop.set()
 
 
