@@ -1,7 +1,6 @@
 cimport cython
 
 from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
-from tidegate.gateway.awaitable cimport Receive
 from tidegate.gateway.exchange cimport HTTPExchange
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.fields cimport response_fields
@@ -16,7 +15,7 @@ cdef int BAD, GO, IGNORE, TELL
 cdef int COLUMNS
 cdef bytes ACTIONS
 cdef dict MESSAGES
-cdef Py_ssize_t MAX_WITHOUT_YIELD
+cdef Py_ssize_t MAX_WITHOUT_YIELD, MAX_AT_ONCE
 
 
 cdef class WebSocketSettings:
@@ -25,6 +24,22 @@ cdef class WebSocketSettings:
     cdef public Py_ssize_t max_queue
     cdef public Py_ssize_t max_queued
     cdef public double handshake_timeout
+
+
+cdef class Waiter:
+    cdef WebSocketExchange _exchange
+    cdef public bint _asyncio_future_blocking
+    cdef object _callback
+    cdef object _context
+    cdef bint _cancelled
+
+    cpdef void wake(self, bint at_once) except *
+
+
+cdef class MessageReceive:
+    cdef WebSocketExchange _exchange
+
+    cpdef object send(self, object value)
 
 
 cdef class Incoming(WebSocketHandler):
@@ -57,6 +72,9 @@ cdef class WebSocketExchange(Exchange):
     cdef bint _writing_paused
     cdef bint _shutting_down
     cdef Py_ssize_t _since_yield
+    cdef public object loop
+    cdef Py_ssize_t _turns
+    cdef Waiter _waiter
     cdef list _waiters
     cdef list _send_waiters
     cdef str _identity
@@ -76,6 +94,9 @@ cdef class WebSocketExchange(Exchange):
     cpdef dict take_message(self)
     @cython.locals(incoming=Incoming, settings=WebSocketSettings)
     cdef void _resume_reading(self, WebSocketConnection connection) except *
+    @cython.locals(waiter=Waiter)
+    cpdef Waiter new_waiter(self)
+    @cython.locals(waiter=Waiter, waiters=list)
     cdef void _wake(self) except *
     @cython.locals(kind=int, state=int, action=int, table="const unsigned char *")
     cpdef object send(self, object message)

@@ -3,14 +3,16 @@
 Before the application accepts, or where it refuses, this is an HTTP exchange, and an `HTTPExchange` answers it.
 """
 
+from asyncio import CancelledError, current_task
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication, Message
 from tidegate.gateway.application import ApplicationCall, Exchange, Gateway, is_disconnect
-from tidegate.gateway.awaitable import READY, Receive
+from tidegate.gateway.awaitable import READY, exception
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
@@ -66,6 +68,8 @@ ACTIONS = bytes(
 
 # `send` lets the event loop run at least once per this many octets, however fast the client reads.
 MAX_WITHOUT_YIELD = 1 << 20
+# As many messages of one read are handed to a waiting application at once; the others wait for the event loop's turn.
+MAX_AT_ONCE = 16
 
 
 class WebSocketSettings:
@@ -92,6 +96,87 @@ class WebSocketSettings:
         self.max_queue = max_queue
         self.max_queued = max_queued
         self.handshake_timeout = handshake_timeout
+
+
+class Waiter:
+    """What a Task that waits for a message is given to wait on: a future, as far as Tasks know (asyncio.isfuture).
+
+    Unlike asyncio's it can resume its Task within `wake`: a message that has just come is then answered in the same
+    turn of the event loop, without a handle, and in the same write as others.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_exchange")
+
+    def __init__(self, exchange: "WebSocketExchange") -> None:
+        self._exchange = exchange
+        self._asyncio_future_blocking = True
+        self._callback: Callable[[Waiter], object] | None = None
+        self._context: Context | None = None
+        self._cancelled = False
+
+    def wake(self, at_once: bool) -> None:
+        """Resume the Task, now or in its turn. Only without a running Task can it be now."""
+        callback = self._callback
+        context = self._context
+        self._callback = None
+        if callback is None or context is None:
+            return
+        if at_once:
+            context.run(callback, self)
+        else:
+            self._exchange.loop.call_soon(callback, self, context=context)
+
+    def get_loop(self) -> Any:
+        return self._exchange.loop
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
+        self._callback = callback
+        self._context = context
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self._callback is None:
+            return False
+        self._cancelled = True
+        self._exchange.forget(self)
+        self.wake(False)
+        return True
+
+    def result(self) -> None:
+        if self._cancelled:
+            raise CancelledError
+
+
+class MessageReceive:
+    """One call of `receive`: takes its message when it is awaited, not before, so that a cancelled one loses none."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: "WebSocketExchange") -> None:
+        self._exchange = exchange
+
+    def __await__(self) -> "MessageReceive":
+        return self
+
+    def __iter__(self) -> "MessageReceive":
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        message = self._exchange.take_message()
+        if message is not None:
+            raise StopIteration(message)
+        return self._exchange.new_waiter()
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        raise exception(kind, value, traceback)
+
+    def close(self) -> None:
+        """Nothing to close: a waiter that nobody waits for any more does nothing."""
+
+
+Coroutine.register(MessageReceive)
 
 
 class Incoming(WebSocketHandler):
@@ -150,9 +235,12 @@ class WebSocketExchange(Exchange):
         "_stream",
         "_timer",
         "_timer_due",
+        "_turns",
+        "_waiter",
         "_waiters",
         "_writing_paused",
         "first_byte_at",
+        "loop",
         "peers",
         "request",
         "started_at",
@@ -185,7 +273,10 @@ class WebSocketExchange(Exchange):
         self._writing_paused = False
         self._shutting_down = False
         self._since_yield = 0
-        self._waiters: list[Any] | None = None
+        self.loop = gateway.loop
+        self._turns = 0
+        self._waiter: Waiter | None = None  # one to use again
+        self._waiters: list[Waiter] = []
         self._send_waiters: list[Any] | None = None
         self._identity: str | None = None
         self._logged = False
@@ -200,14 +291,16 @@ class WebSocketExchange(Exchange):
         if gateway.access_log is not None:
             self.started_at = perf_counter()
         if self._settings.handshake_timeout > 0:
-            self._arm(gateway.loop.time() + self._settings.handshake_timeout)
+            self._arm(self.loop.time() + self._settings.handshake_timeout)
         call = ApplicationCall(gateway, self)
         self._call = call
         gateway.run(call)
 
     def data_received(self, data: bytes) -> None:
         if self._connection is not None:
-            self._connection.receive_data(data, self._gateway.loop.time())
+            self._turns = MAX_AT_ONCE
+            self._connection.receive_data(data, self.loop.time())
+            self._turns = 0
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
         if self._connection is not None:
@@ -258,11 +351,11 @@ class WebSocketExchange(Exchange):
         settings = self._settings
         # One message for an application that waits for one is about to be taken, however large.
         full = count >= settings.max_queue or (
-            octets >= settings.max_queued and (count > 1 or self._waiters is None)
+            octets >= settings.max_queued and (count > 1 or not self._waiters)
         )
         if full and self._connection is not None:
             self._connection.pause_reading()
-        if self._waiters is not None:
+        if self._waiters:
             self._wake()
 
     def end_waiting(self, alone: bool) -> None:
@@ -277,7 +370,7 @@ class WebSocketExchange(Exchange):
             self._finish()
         else:
             self._arm(connection.next_timeout())
-        if self._waiters is not None:
+        if self._waiters:
             self._wake()
 
     def connection_closed(self) -> None:
@@ -289,8 +382,6 @@ class WebSocketExchange(Exchange):
 
     def _finish(self) -> None:
         # The application has had all that came before the peer's close: now that takes effect.
-        if self._state == ACCEPTED:
-            self._client_gone()
         if self._connection is not None:
             self._connection.finish()
             if not self._in_step:
@@ -303,7 +394,7 @@ class WebSocketExchange(Exchange):
         if self._connection is None:
             self._disarm()
             self._log()
-        if self._waiters is not None:
+        if self._waiters:
             self._wake()
         self._wake_senders()
         if self._call is not None:
@@ -368,7 +459,7 @@ class WebSocketExchange(Exchange):
 
     def receive(self) -> Awaitable[Message]:
         """ASGI's receive."""
-        return Receive(self)
+        return MessageReceive(self)
 
     def take_message(self) -> dict[str, Any] | None:
         if not self._connect_delivered:
@@ -395,28 +486,44 @@ class WebSocketExchange(Exchange):
         incoming = self._incoming
         # Half way, lest reading stops and starts with each message.
         if len(incoming.messages) <= settings.max_queue >> 1 and incoming.octets <= settings.max_queued >> 1:
-            connection.resume_reading(self._gateway.loop.time())
+            connection.resume_reading(self.loop.time())
             self._arm(connection.next_timeout())
             if not self._in_step:
                 self._stream.flush()
 
-    async def wait_message(self) -> dict[str, Any]:
-        while True:
-            future = self._gateway.loop.create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(future)
-            await future
-            message = self.take_message()
-            if message is not None:
-                return message
+    def new_waiter(self) -> Waiter:
+        """What a Task yields to wait until a message is there, or the end."""
+        waiter = self._waiter
+        if waiter is None:
+            waiter = Waiter(self)
+        else:
+            self._waiter = None
+            waiter._asyncio_future_blocking = True
+        self._waiters.append(waiter)
+        return waiter
+
+    def forget(self, waiter: Waiter) -> None:
+        """`waiter` is cancelled."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     def _wake(self) -> None:
+        if (
+            self._turns > 0
+            and not self._in_step
+            and len(self._waiters) == 1
+            and current_task(self.loop) is None
+        ):
+            self._turns -= 1
+            waiter = self._waiters.pop()
+            # Its Task is done with it as soon as it runs again.
+            self._waiter = waiter
+            waiter.wake(True)
+            return
         waiters = self._waiters
-        self._waiters = None
-        if waiters is not None:
-            for future in waiters:
-                _set_result(future)
+        self._waiters = []
+        for waiter in waiters:
+            waiter.wake(False)
 
     # --- send
 
@@ -458,11 +565,11 @@ class WebSocketExchange(Exchange):
     async def _yield(self) -> None:
         self._since_yield = 0
         if not self._writing_paused:
-            future = self._gateway.loop.create_future()
-            self._gateway.loop.call_soon(_set_result, future)
+            future = self.loop.create_future()
+            self.loop.call_soon(_set_result, future)
             await future
         while self._writing_paused and self._state == ACCEPTED:
-            future = self._gateway.loop.create_future()
+            future = self.loop.create_future()
             if self._send_waiters is None:
                 self._send_waiters = []
             self._send_waiters.append(future)
@@ -524,7 +631,7 @@ class WebSocketExchange(Exchange):
     def _close(self, code: int, reason: str, state: int) -> None:
         connection = self._connection
         if connection is not None:
-            connection.send_close(code, reason, self._gateway.loop.time())
+            connection.send_close(code, reason, self.loop.time())
             self._incoming.end(code, reason)
             if self._state == ACCEPTED:
                 self._state = state
@@ -532,7 +639,7 @@ class WebSocketExchange(Exchange):
                     self._gateway.client_gone(self._call)
             if not connection.closed:
                 self._arm(connection.next_timeout())
-            if self._waiters is not None:
+            if self._waiters:
                 self._wake()
             self._wake_senders()
 
@@ -559,7 +666,7 @@ class WebSocketExchange(Exchange):
             accepted = self._handshake.accept_fields(subprotocol)
         except ValueError as error:
             raise ApplicationError(str(error)) from None
-        now = self._gateway.loop.time()
+        now = self.loop.time()
         connection = WebSocketConnection(
             self._stream, self._incoming, self._settings.limits, self._handshake.deflate, now
         )
@@ -604,7 +711,7 @@ class WebSocketExchange(Exchange):
         done = refusal.send(passed)
         if kind == BODY and not message.get("more_body"):
             self._incoming.end(codes.ABNORMAL_CLOSURE, "")
-            if self._waiters is not None:
+            if self._waiters:
                 self._wake()
         return done
 
@@ -615,7 +722,7 @@ class WebSocketExchange(Exchange):
         if when < self._timer_due:
             self._disarm()
             self._timer_due = when
-            self._timer = self._gateway.loop.call_at(when, self._timer_fired)
+            self._timer = self.loop.call_at(when, self._timer_fired)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -630,7 +737,7 @@ class WebSocketExchange(Exchange):
         if connection is None:
             self._handshake_expired()
             return
-        connection.handle_timeout(self._gateway.loop.time())
+        connection.handle_timeout(self.loop.time())
         if not connection.closed:
             self._arm(connection.next_timeout())
         self._stream.flush()
