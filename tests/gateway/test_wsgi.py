@@ -203,7 +203,7 @@ def test_content_is_asked_for_only_when_it_is_read():
         start_response("200 OK", TEXT)
         return [b"no need"]
 
-    assert call(app, http_scope("POST"), [b"x"]).received == 0
+    assert call(app, http_scope("POST", headers=[(b"expect", b"100-continue")]), [b"x"]).received == 0
 
 
 def test_an_upload_is_taken_no_faster_than_it_is_read():

@@ -423,3 +423,63 @@ def test_the_last_host_is_checked_once_but_others_again() -> None:
         p.reset()
     with pytest.raises(RequestError):
         p.receive(get(host=b"Host: @"), 0)
+
+
+def test_fields_that_a_client_repeats() -> None:
+    """What is remembered of one head never shows in the next."""
+    p = parser(max_fields=4)
+
+    def fields(*lines: bytes) -> list[tuple[bytes, bytes]]:
+        data = get(*lines)
+        assert p.receive(data, 0) == len(data)
+        p.reset()
+        return p.head.headers
+
+    host = (b"host", b"h")
+    first = fields(b"A: b", b"Accept: */*", b"X:")
+    assert first == [host, (b"a", b"b"), (b"accept", b"*/*"), (b"x", b"")]
+    assert fields(b"A: b", b"Accept: */*", b"X:") == first
+    first.clear()  # it is the application's
+    for lines, expected in (
+        ((b"A: b", b"Accept: */*, x", b"X: "), [(b"a", b"b"), (b"accept", b"*/*, x"), (b"x", b"")]),
+        ((b"A: bc", b"accept:*/*", b"X: y"), [(b"a", b"bc"), (b"accept", b"*/*"), (b"x", b"y")]),
+        ((b"Accept: *", b"Accept: */*"), [(b"accept", b"*"), (b"accept", b"*/*")]),
+        ((b"Accept: * ", b"ACCEPT: \t*/*\t"), [(b"accept", b"*"), (b"accept", b"*/*")]),
+        ((), []),
+        ((b"Accept: *",), [(b"accept", b"*")]),
+    ):
+        assert fields(*lines) == [host, *expected]
+        assert fields(*lines) == [host, *expected]
+    p.forget()
+    assert fields(b"Accept: *") == [host, (b"accept", b"*")]
+    four = (b"Accept: *",) * 3
+    assert fields(*four) == fields(*four)
+    with pytest.raises(RequestError) as caught:
+        fields(*four, b"Accept: *")
+    assert caught.value.status == 431
+
+
+@pytest.mark.parametrize(
+    "line", [b"Accept: *\x00", b"Accept: *\n", b"Accept: *\r", b"Accept : *", b"Accept: *\rX"]
+)
+def test_a_fault_behind_what_is_repeated(line: bytes) -> None:
+    p = parser()
+    data = get(b"Accept: *")
+    p.receive(data, 0)
+    p.reset()
+    with pytest.raises(RequestError) as caught:
+        p.receive(get(line), 0)
+    assert caught.value.status == 400
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"A: b", b"A: c", b"Accept: b", b"accept:b", b"X-Own: b \t", b"Cookie:"]), max_size=5
+    )
+)
+def test_repeated_fields_are_the_same_as_fresh_ones(lines: list[bytes]) -> None:
+    p = parser()
+    for data in (get(b"A: b", b"Accept: b"), get(*lines), get(*lines[1:]), get(*lines)):
+        assert p.receive(data, 0) == len(data)
+        p.reset()
+        assert state(p.head) == state(parse(data))

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.support.wire import Client
 
@@ -35,6 +36,7 @@ class ServerProcess:
         self.log = ""
         self.ended = False
         self.changed = threading.Condition()
+        self.clients: list[Client] = []
         self.reader = threading.Thread(target=self.read_output, daemon=True)
         self.reader.start()
 
@@ -67,8 +69,11 @@ class ServerProcess:
         assert len(found) >= count, f"no {pattern!r} in the server's log:\n{self.log}"
         return found[count - 1]
 
-    def client(self, **options: float) -> Client:
-        return Client(self.host, self.port, **options)
+    def client(self, **options: Any) -> Client:
+        """A new connection; closed with the server, if not before."""
+        client = Client(self.host, self.port, **options)
+        self.clients.append(client)
+        return client
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -130,6 +135,8 @@ def start_server(
             code = server.terminate()
             assert exit_code is None or code == exit_code, f"exit code {code}:\n{server.log}"
     finally:
+        for client in server.clients:
+            client.close()
         if server.process.poll() is None:
             server.process.kill()
         server.process.wait()

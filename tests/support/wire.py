@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -32,13 +31,23 @@ class Client:
     """One connection. Every wait is bounded by `timeout` seconds; reading past it raises TimeoutError."""
 
     def __init__(self, host: str, port: int, timeout: float = 10, receive_buffer: int = 0) -> None:
+        self.address = (host, port)
+        self.timeout = timeout
+        self.receive_buffer = receive_buffer
+        self.connect()
+
+    def connect(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(receive_buffer))
+        if self.receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(timeout)
-        self.socket.connect((host, port))
+        self.socket.settimeout(self.timeout)
+        self.socket.connect(self.address)
         self.buffer = b""
+
+    def reconnect(self) -> None:
+        self.close()
+        self.connect()
 
     def __enter__(self) -> "Client":
         return self
@@ -195,8 +204,9 @@ class Client:
         return False
 
 
-def seconds_until(action) -> float:  # type: ignore[no-untyped-def]
-    """How long `action()` takes."""
-    start = time.monotonic()
-    action()
-    return time.monotonic() - start
+class UnixClient(Client):
+    def __init__(self, path: str, timeout: float = 10) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout)
+        self.socket.connect(path)
+        self.buffer = b""

@@ -1,11 +1,11 @@
 cimport cython
 
+from tidegate.gateway.eager cimport EagerStarter
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport StreamHandler
 
-cdef bint EAGER
-cdef object DONE, Task
+cdef object DONE
 cdef int HINTS_OFF, HINTS_ALL
 
 
@@ -17,11 +17,13 @@ cdef class Exchange(StreamHandler):
     cpdef dict take_message(self)
 
 
+@cython.freelist(64)
 cdef class ApplicationCall:
     cdef object _coroutine
     cdef Exchange _exchange
     cdef Gateway _gateway
     cdef public object task
+    cdef readonly bint ended
 
     @cython.locals(exchange=Exchange)
     cdef object _step(self, object value, object thrown)
@@ -46,7 +48,7 @@ cdef class Gateway:
     cdef object _cancel_after
     cdef public object identify
     cdef object _context
-    cdef bint _eager
+    cdef EagerStarter _starter
     cdef bint _task_factory
 
     cpdef void run(self, ApplicationCall call) except *

@@ -3,12 +3,12 @@
 import asyncio
 import contextvars
 import logging
-import sys
 from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any
 
 from tidegate.asgi import ASGIApplication
+from tidegate.gateway.eager import EagerStarter
 from tidegate.gateway.notice import ShutdownNotice
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
@@ -20,8 +20,6 @@ logger = logging.getLogger("tidegate.error")
 DONE = object()
 HINTS_OFF = 0
 HINTS_ALL = 2
-Task = asyncio.Task
-EAGER = sys.version_info >= (3, 12)
 
 
 class Exchange(StreamHandler):
@@ -55,13 +53,14 @@ class ApplicationCall:
     Nothing that the application raises leaves it, be it SystemExit: one request never ends the server.
     """
 
-    __slots__ = ("_coroutine", "_exchange", "_gateway", "task")
+    __slots__ = ("_coroutine", "_exchange", "_gateway", "ended", "task")
 
     def __init__(self, gateway: "Gateway", exchange: Exchange) -> None:
         self._gateway = gateway
         self._exchange = exchange
         self._coroutine: Any = None
         self.task: asyncio.Task[None] | None = None
+        self.ended = False
 
     def __await__(self) -> "ApplicationCall":
         return self
@@ -118,6 +117,7 @@ class ApplicationCall:
     def _end(self, error: BaseException | None) -> None:
         exchange = self._exchange
         self._coroutine = None
+        self.ended = True
         self._gateway.call_ended(self)
         exchange.application_ended(error)
         exchange.step_ended()
@@ -159,10 +159,10 @@ class Gateway:
     __slots__ = (
         "_cancel_after",
         "_context",
-        "_eager",
         "_early_hints",
         "_notice",
         "_shutdown",
+        "_starter",
         "_task_factory",
         "access_log",
         "app",
@@ -207,7 +207,7 @@ class Gateway:
         self._cancel_after = cancel_after
         self.identify = identify
         self._context = contextvars.copy_context()
-        self._eager = EAGER
+        self._starter = EagerStarter(loop)
         self._task_factory = loop.get_task_factory() is not None
 
     def run(self, call: ApplicationCall) -> None:
@@ -218,10 +218,10 @@ class Gateway:
         self.exchanges_served += 1
         if self._task_factory:
             call.task = loop.create_task(call, context=context)
-        elif self._eager and asyncio.current_task(loop) is None:
-            call.task = Task(call, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
         else:
-            call.task = Task(call, loop=loop, context=context)
+            call.task = self._starter.start(call, context)
+        if call.ended:
+            call.task = None
 
     def call_ended(self, call: ApplicationCall) -> None:
         """The call's application has returned or raised."""

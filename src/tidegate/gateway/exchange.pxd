@@ -16,6 +16,7 @@ cdef dict MESSAGES
 cdef Py_ssize_t MAX_WITHOUT_YIELD
 
 
+@cython.freelist(64)
 cdef class HTTPExchange(Exchange):
     cdef Gateway _gateway
     cdef Stream _stream

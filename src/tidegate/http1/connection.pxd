@@ -52,6 +52,7 @@ cdef class H1Connection(StreamOwner):
     cdef Py_ssize_t _content_left
     cdef Py_ssize_t _content_received
     cdef Py_ssize_t _drain_left
+    cdef bint _excess
     cdef double _idle_since
     cdef double _idle_timeout
     cdef double _window_since
@@ -85,6 +86,9 @@ cdef class H1Connection(StreamOwner):
     cdef Py_ssize_t _open_stream(self, bytes data, Py_ssize_t i) except? -9
     @cython.locals(start=Py_ssize_t, n=Py_ssize_t, decoder=ChunkedDecoder, chunks=list, chunk=bytes)
     cdef Py_ssize_t _receive_content(self, bytes data, Py_ssize_t i) except? -9
+    @cython.locals(handler=StreamHandler)
+    cdef void _input_ended(self) except *
+    @cython.locals(stream=H1Stream)
     cdef void _deliver(self, bytes data) except *
     cdef void _end_content(self, list trailers) except *
     cdef void _keep_pending(self, bytes data) except *

@@ -108,6 +108,7 @@ class H1Connection(StreamOwner):
         "_content_received",
         "_decoder",
         "_drain_left",
+        "_excess",
         "_handler",
         "_idle_since",
         "_idle_timeout",
@@ -148,6 +149,7 @@ class H1Connection(StreamOwner):
         self._request_refused = request_refused
         self._parser = HeadParser(limits.max_request_line, limits.max_head, limits.max_fields)
         self._decoder: ChunkedDecoder | None = None
+        self._excess = False  # whether more than one request came in one piece
         self._state = IDLE
         self._stream: H1Stream | None = None
         self._handler: StreamHandler | None = None
@@ -188,20 +190,19 @@ class H1Connection(StreamOwner):
     def receive_eof(self, now: float) -> None:
         """The peer has ended its side (a FIN). Whether it still reads is not known (RFC 9112 §9.6)."""
         self._peer_closed = True
-        if self._state == COMPLETE:
+        self._input_ended()
+
+    def _input_ended(self) -> None:
+        handler = self._handler
+        if self._state == COMPLETE and handler is not None:
             # It may have gone, or have shut down only its writing side and wait for the answer.
-            if self._handler is not None:
-                self._handler.peer_closed()
-        elif self._state == TUNNEL:
-            if self._handler is not None:
-                self._handler.end_received([])
+            handler.peer_closed()
+        elif self._state == TUNNEL and handler is not None:
+            handler.end_received([])
         elif self._state == CONTENT:
             # RFC 9112 §8: an incomplete request
-            if self._stream is None:
-                self._close(False)
-            else:
-                self._refuse(RequestError(400, "The request ended before its content did."), None)
-        else:
+            self._refuse(RequestError(400, "The request ended before its content did."), None)
+        elif self._pending_size == 0:
             self._close(False)
 
     def connection_lost(self) -> None:
@@ -224,7 +225,7 @@ class H1Connection(StreamOwner):
         self._writing_paused = False
         if self._handler is not None:
             self._handler.resume_writing()
-        elif self._pending_size and (self._state == IDLE or self._state == HEAD):
+        elif self._pending_size and self._state == IDLE:
             self._receive_pending()
             self.flush()
 
@@ -248,7 +249,9 @@ class H1Connection(StreamOwner):
     @property
     def idle_since(self) -> float:
         """Since when the connection waits for a request, or infinity where it does not."""
-        return self._idle_since if self._state == IDLE and self._stream is None else NEVER
+        if self._state != IDLE or self._idle_since == UNSET or self._pending_size:
+            return NEVER
+        return self._idle_since
 
     # --- time
 
@@ -257,6 +260,8 @@ class H1Connection(StreamOwner):
         known."""
         limits = self._limits
         if self._state == IDLE:
+            if self._pending_size:
+                return NEVER  # it is not the client that keeps us waiting
             return UNSET if self._idle_since == UNSET else self._idle_since + self._idle_timeout
         if self._state == HEAD:
             return UNSET if self._idle_since == UNSET else self._idle_since + limits.head_timeout
@@ -273,10 +278,12 @@ class H1Connection(StreamOwner):
         if self._state == IDLE or (self._state == CONTENT and self._stream is None):
             if self._idle_since == UNSET:
                 self._idle_since = now
+                self._parser.forget()  # an idle connection is to be small
             elif now >= self.next_timeout():
                 # Silently: balancers and browsers open connections ahead of need, and take a 408 for an
                 # answer.
-                self._close(False)
+                # At shutdown a request may cross the close: it is read, so that no reset comes back.
+                self._close(self.shutting_down)
         elif self._state == HEAD:
             if self._idle_since == UNSET:
                 self._idle_since = now
@@ -285,7 +292,6 @@ class H1Connection(StreamOwner):
         elif self._state == CONTENT and self._clock_runs():
             if self._window_since == UNSET:
                 self._window_since = now
-                self._window_octets = 0
             elif now >= self._window_since + limits.body_window:
                 if self._window_octets < limits.body_rate * limits.body_window:
                     self._refuse(RequestError(408, "The request's content came too slowly."), None)
@@ -319,9 +325,9 @@ class H1Connection(StreamOwner):
         try:
             while i < n:
                 if self._state == IDLE or self._state == HEAD:
-                    if self._writing_paused:
+                    if self._writing_paused and self._state == IDLE:
                         # The answers so far are not read: no more are made.
-                        self._keep_pending(data[i:])
+                        self._keep_pending(data[i:] if i else data)
                         return
                     i = self._parser.receive(data, i)
                     if i < 0:
@@ -336,9 +342,8 @@ class H1Connection(StreamOwner):
                 elif self._state == COMPLETE:
                     self._keep_pending(data[i:] if i else data)
                     return
-                elif self._state == TUNNEL:
-                    if self._handler is not None:
-                        self._handler.data_received(data[i:] if i else data)
+                elif self._state == TUNNEL and self._handler is not None:
+                    self._handler.data_received(data[i:] if i else data)
                     return
                 else:
                     return
@@ -362,6 +367,7 @@ class H1Connection(StreamOwner):
             self._content_left = length
             self._content_received = 0
             self._window_since = UNSET
+            self._window_octets = 0
             stream.continue_due = head.expect_continue
         try:
             handler = self._open_handler(stream, head)
@@ -373,11 +379,16 @@ class H1Connection(StreamOwner):
             handler.pause_writing()
         if self._state == CONTENT:
             if i < len(data):
-                i = self._receive_content(data, i)
+                try:
+                    i = self._receive_content(data, i)
+                except RequestError:
+                    self._handler = None  # it has not been started: there is nothing to tell it
+                    raise
             if self._state == CONTENT:
                 self._wire.timeout_changed()
         if self.shutting_down:
             handler.shutdown_started()
+        self._excess = i < len(data)
         handler.start()
         return i
 
@@ -393,6 +404,8 @@ class H1Connection(StreamOwner):
             i = decoder.receive(data, i, chunks)
             self._window_octets += i - start
             for chunk in chunks:
+                if self._state != CONTENT:
+                    return n
                 self._content_received += len(chunk)
                 if 0 <= self._limits.max_content < self._content_received:
                     raise RequestError(413, "The request's content is too large.")
@@ -411,9 +424,11 @@ class H1Connection(StreamOwner):
         return i
 
     def _deliver(self, data: bytes) -> None:
-        if self._stream is not None:
+        stream = self._stream
+        if stream is not None and stream.continue_due:
             # RFC 9110 §10.1.1: content that comes unasked makes the 100 needless.
-            self._stream.continue_due = False
+            stream.continue_due = False
+            self.start_clock()
         if self._handler is not None:
             self._handler.data_received(data)
         else:
@@ -425,9 +440,15 @@ class H1Connection(StreamOwner):
         if self._state != CONTENT:
             return
         self._advance(END_RECEIVED)
+        if self._reading_paused:
+            # There is nothing more to hold back, and a client that goes is seen only while it is read.
+            self._reading_paused = False
+            self._wire.resume_reading()
+        if self._stream is not None:
+            self._stream.continue_due = False
         if self._handler is not None:
             self._handler.end_received(trailers)
-        elif self._stream is None:
+        else:
             self._next_request()
 
     def _keep_pending(self, data: bytes) -> None:
@@ -447,16 +468,25 @@ class H1Connection(StreamOwner):
         self._pending.clear()
         self._pending_size = 0
         self._pending_heads = 0
-        if not self._reading_paused:
-            self._wire.resume_reading()
-        self._receive(data, UNSET)
+        self._wire.resume_reading()
+        self._receiving = True
+        try:
+            self._receive(data, UNSET)
+        finally:
+            self._receiving = False
         self._pipelining = self._stream is not None
+        if self._peer_closed:
+            self._input_ended()
 
     def _refuse(self, error: RequestError, head: RequestHead | None) -> None:
         # After a refusal nothing that follows on the connection is parsed (RFC 9112 §9.6, §11.2).
         stream = self._stream
         if stream is not None:
             head = stream.request
+        elif self._state == CONTENT and head is None:
+            # Content that is drained: its request has been answered.
+            self._close(True)
+            return
         answered = stream is not None and stream.head_sent
         self._advance(STOPPED)
         self._cut_stream()
@@ -498,12 +528,13 @@ class H1Connection(StreamOwner):
             # A client that may still be sending must not lose the answer to a reset.
             self._close(
                 self._state == CONTENT
+                or self._excess
                 or self._pending_size > 0
                 or (stream is not None and stream.request.keep_alive)
             )
         elif self._state == COMPLETE:
             self._next_request()
-        elif self._state == CONTENT:
+        else:
             # The rest of the content is drained to keep the connection, if it is short.
             self._drain_left = self._limits.max_drain
             if stream is not None and (stream.continue_due or self._content_left > self._drain_left):
@@ -513,9 +544,6 @@ class H1Connection(StreamOwner):
             self._reading_paused = False
             self._wire.resume_reading()
             self._wire.timeout_changed()
-        else:
-            # A tunnel has ended.
-            self._close(True)
 
     def stream_cut(self, tell: bool) -> None:
         """The answer stays incomplete, and the connection closes so that the client can tell (RFC 9112
@@ -536,14 +564,11 @@ class H1Connection(StreamOwner):
         self._idle_timeout = (
             self._limits.shutdown_idle if self.shutting_down else self._limits.keep_alive_timeout
         )
-        if self._reading_paused:
-            self._reading_paused = False
-            self._wire.resume_reading()
         if self._pending_size and not self._receiving and not self._writing_paused:
             self._receive_pending()
         if self._state == IDLE:
-            if self._peer_closed:
-                self._close(False)
+            if self._peer_closed and not self._receiving:
+                self._input_ended()
             else:
                 self._wire.timeout_changed()
 
@@ -555,8 +580,7 @@ class H1Connection(StreamOwner):
             self._pending.clear()
             self._pending_size = 0
             self._handler.data_received(data)
-        if not self._reading_paused:
-            self._wire.resume_reading()
+        self._wire.resume_reading()
 
     def set_reading(self, paused: bool) -> None:
         """Let the peer wait with the request's content, or go on."""
@@ -566,13 +590,13 @@ class H1Connection(StreamOwner):
         if paused:
             self._wire.pause_reading()
         else:
-            self._window_since = UNSET
             self._wire.resume_reading()
-            self._wire.timeout_changed()
+            self.start_clock()
 
     def start_clock(self) -> None:
         """The client has been asked for its content: from now on it is expected at a rate."""
         self._window_since = UNSET
+        self._window_octets = 0
         self._wire.timeout_changed()
 
     # --- output

@@ -25,6 +25,7 @@ cdef class HeadParser:
     cdef Py_ssize_t _count
 
     cpdef reset(self)
+    cpdef forget(self)
 
     @cython.locals(i=Py_ssize_t)
     cpdef Py_ssize_t receive(self, bytes data, Py_ssize_t start) except? -1

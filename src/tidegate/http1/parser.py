@@ -93,6 +93,10 @@ class HeadParser:
         self._blank = 0
         self._in_fields = False
 
+    def forget(self) -> None:
+        """Let go of what the last head is remembered for, between requests."""
+        self._section.forget()
+
     def receive(self, data: bytes, start: int) -> int:
         """Take `data[start:]`; the index behind the head, or -1 where more is needed and all was taken.
 
@@ -188,10 +192,10 @@ class HeadParser:
             i += 1
         if i == limit:
             return -1
-        if i == start or p[i] != 0x20:
-            raise RequestError(400, "malformed method")  # RFC 9112 §3.1
         if i - start > _MAX_METHOD:
             raise RequestError(501, "method too long")  # RFC 9112 §3
+        if i == start or p[i] != 0x20:
+            raise RequestError(400, "malformed method")  # RFC 9112 §3.1
         raw = p[start:i]
         method = _METHODS.get(raw)
 

@@ -7,6 +7,18 @@ _KNOWN = KNOWN
 _TOKEN = TOKEN
 _VALUE = VALUE
 
+# Known names by a hash of their length and three octets: found without making an object of what was received.
+# Those that share a slot with another are found in KNOWN, as if they were spelt unusually.
+_SLOTS = 1024
+_SPELLED: list[bytes] = [b""] * _SLOTS
+_NAMES: list[bytes] = [b""] * _SLOTS
+for _name, _lowered in KNOWN.items():
+    _slot = (
+        len(_name) * 57 + _name[0] * 11 + _name[len(_name) >> 1] * 14 + _name[len(_name) - 1] * 12
+    ) % _SLOTS
+    _SPELLED[_slot] = _name
+    _NAMES[_slot] = _lowered
+
 
 class FieldSection:
     """Takes one field section, however it is split, in time linear in its octets.
@@ -16,7 +28,7 @@ class FieldSection:
     of fields.
     """
 
-    __slots__ = ("_ended", "_max_fields", "_partial", "_room", "fields")
+    __slots__ = ("_ended", "_max_fields", "_partial", "_previous", "_repeated", "_room", "fields")
 
     def __init__(self, max_fields: int) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
@@ -24,12 +36,20 @@ class FieldSection:
         self._partial = bytearray()  # an unfinished line
         self._room = 0
         self._ended = False
+        # A client's requests are much alike: a field that stood there in its last one is not made anew.
+        self._previous: list[tuple[bytes, bytes]] = []
+        self._repeated = True
+
+    def forget(self) -> None:
+        """Let go of the last section's fields."""
+        self._previous = []
 
     def begin(self, max_octets: int) -> None:
         self.fields = []
         self._partial.clear()
         self._room = max_octets
         self._ended = False
+        self._repeated = True
 
     def receive(self, data: bytes, start: int) -> int:
         """Take `data[start:]`; the index behind the section's empty line, or -1 where more is needed."""
@@ -67,6 +87,8 @@ class FieldSection:
         token = _TOKEN
         allowed = _VALUE
         fields = self.fields
+        previous = self._previous
+        count = len(fields)
         i = start
         while i < limit:
             colon = i
@@ -82,11 +104,41 @@ class FieldSection:
                 if p[i + 1] != 0x0A:
                     raise RequestError(400, "bare CR in the header section")  # RFC 9112 §2.2
                 self._ended = True
+                if not self._repeated or count != len(previous):
+                    self._previous = fields[:]
                 return i + 2
+
+            length = colon - i
+            slot = (length * 57 + p[i] * 11 + p[i + (length >> 1)] * 14 + p[colon - 1] * 12) % _SLOTS
+            name = _SPELLED[slot]
+            if len(name) == length and data.startswith(name, i):
+                name = _NAMES[slot]
+            else:
+                raw = p[i:colon]
+                name = _KNOWN.get(raw)
+                if name is None:
+                    raw = raw.lower()
+                    name = _KNOWN.get(raw, raw)
 
             value = colon + 1
             while value < limit and (p[value] == 0x20 or p[value] == 0x09):
                 value += 1
+            if count < len(previous):
+                field = previous[count]
+                known = field[1]
+                end = value + len(known)
+                if (
+                    field[0] is name
+                    and end + 1 < limit
+                    and p[end] == 0x0D
+                    and p[end + 1] == 0x0A
+                    and count < self._max_fields
+                    and data.startswith(known, value)
+                ):
+                    fields.append(field)
+                    count += 1
+                    i = end + 2
+                    continue
             end = value
             while end < limit and allowed[p[end]]:
                 end += 1
@@ -100,17 +152,14 @@ class FieldSection:
             if p[end + 1] != 0x0A:
                 raise RequestError(400, "bare CR in a field value")  # RFC 9112 §2.2
 
-            if len(fields) >= self._max_fields:
+            if count >= self._max_fields:
                 raise RequestError(431, "too many fields")
-            raw = p[i:colon]
-            name = _KNOWN.get(raw)
-            if name is None:
-                raw = raw.lower()
-                name = _KNOWN.get(raw, raw)
             last = end
             while last > value and (p[last - 1] == 0x20 or p[last - 1] == 0x09):
                 last -= 1
             fields.append((name, p[value:last]))
+            count += 1
+            self._repeated = False
             i = end + 2
         return i
 

@@ -26,6 +26,7 @@ cdef class StreamOwner:
     cpdef void start_clock(self) except *
 
 
+@cython.freelist(64)
 cdef class H1Stream(Stream):
     cdef StreamOwner _owner
     cdef int _state

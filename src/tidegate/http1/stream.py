@@ -170,6 +170,7 @@ class H1Stream(Stream):
     def send_file(self, descriptor: int, offset: int, count: int, end_stream: bool) -> None:
         owner = self._owner
         if self._state >= SENT:
+            owner.send_file(descriptor, offset, 0)  # only to close it
             return
         self._advance(SEND_END if end_stream else SEND_CONTENT)
         if self._framing == NO_BODY:

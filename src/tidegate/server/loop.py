@@ -21,4 +21,5 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 def run(main: Coroutine[Any, Any, None], loop_name: str) -> None:
     """Run `main` to its end in a new loop of this name."""
     with asyncio.Runner(loop_factory=loop_factory(loop_name)) as runner:
-        runner.run(main)
+        # Not runner.run(), whose SIGINT handler cannot interrupt an application that blocks while it is imported.
+        runner.get_loop().run_until_complete(main)

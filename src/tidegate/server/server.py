@@ -95,13 +95,15 @@ class Server:
         """Serve until `shutdown` is called or SIGINT or SIGTERM comes. Raises ShutdownError."""
         loop = asyncio.get_running_loop()
         handled: list[signal.Signals] = []
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                with suppress(NotImplementedError):
-                    loop.add_signal_handler(number, self._on_signal, number)
-                    handled.append(number)
+        # The application's import can block: until it is done a signal has its usual effect.
+        sockets, app = self._prepare()
         try:
-            await self._start()
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    with suppress(NotImplementedError):
+                        loop.add_signal_handler(number, self._on_signal, number)
+                        handled.append(number)
+            await self._start(sockets, app)
             await self._shutdown_asked.wait()
             await self._stop()
         finally:
@@ -109,7 +111,7 @@ class Server:
                 loop.remove_signal_handler(number)
 
     async def __aenter__(self) -> "Server":
-        await self._start()
+        await self._start(*self._prepare())
         return self
 
     async def __aexit__(
@@ -127,22 +129,24 @@ class Server:
 
     # --- start
 
-    async def _start(self) -> None:
+    def _prepare(self) -> tuple[list[socket.socket], ASGIApplication]:
+        # Bound first, so that a busy port is told before the application starts; listened on last.
+        sockets: list[socket.socket] = []
+        try:
+            if self._given is None:
+                sockets.extend(open_listener(bind) for bind in self._config.binds)
+            else:
+                sockets.extend(listener.dup() for listener in self._given)
+            return sockets, self._load()
+        except BaseException:
+            for opened in sockets:
+                opened.close()
+            raise
+
+    async def _start(self, sockets: list[socket.socket], app: ASGIApplication) -> None:
         config = self._config
         loop = asyncio.get_running_loop()
-        if self._given is None:
-            # Bound first, so that a busy port is told before the application starts; listened on last.
-            sockets: list[socket.socket] = []
-            try:
-                sockets.extend(open_listener(bind) for bind in config.binds)
-            except BaseException:
-                for opened in sockets:
-                    opened.close()
-                raise
-        else:
-            sockets = [listener.dup() for listener in self._given]
         try:
-            app = self._load()
             lifespan = Lifespan(app, config.lifespan)
             self._lifespan = lifespan
             startup = asyncio.ensure_future(lifespan.startup())
@@ -207,12 +211,17 @@ class Server:
             access_log=self._access_logger(),
         )
 
-    def _access_logger(self) -> Callable[[HTTPExchange], None] | None:
-        if not self._config.logging.access_log:
+    def _access_log(self) -> AccessLog | None:
+        settings = self._config.logging
+        access = logging.getLogger("tidegate.access")
+        if not settings.access_log or not access.isEnabledFor(logging.INFO):
             return None
-        log = AccessLog(
-            logging.getLogger("tidegate.access"), self._config.logging.format, self._config.logging.template
-        )
+        return AccessLog(access, settings.format, settings.template)
+
+    def _access_logger(self) -> Callable[[HTTPExchange], None] | None:
+        log = self._access_log()
+        if log is None:
+            return None
 
         def completed(exchange: HTTPExchange) -> None:
             request = exchange.request
@@ -296,13 +305,8 @@ class Server:
         )
 
     def _refusal_logger(self) -> Callable[[RequestError, RequestHead | None, Peers], None]:
-        settings = self._config.logging
-        log = (
-            AccessLog(logging.getLogger("tidegate.access"), settings.format, settings.template)
-            if settings.access_log
-            else None
-        )
-        header = settings.request_id_header
+        log = self._access_log()
+        header = self._config.logging.request_id_header
         name = None if header is None else header.lower().encode("ascii")
 
         def refused(error: RequestError, request: RequestHead | None, peers: Peers) -> None:
