@@ -75,7 +75,7 @@ class WebSocketLoad:
 
         key = base64.b64encode(os.urandom(16))
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if self.deflate else b""
+        offer = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if self.deflate else b""
         with socket.create_connection((address.host, address.port), 5.0) as connection:
             connection.sendall(
                 b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -166,7 +166,7 @@ async def client(address: str, seconds: float, load: WebSocketLoad) -> dict[str,
     if load.deflate:
         payloads = [deflated(payload) for payload in payloads]
     kind = WSMsgType.TEXT if load.text else WSMsgType.BINARY
-    headers = {"Sec-WebSocket-Extensions": "permessage-deflate"} if load.deflate else {}
+    headers = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"} if load.deflate else {}
     rsv1 = load.deflate
     together = load.path.endswith("broadcast")
     counts = [0, 0, 0]  # messages, sent, lost
