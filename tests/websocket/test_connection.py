@@ -107,15 +107,15 @@ EXPECTED: dict[tuple[str, str], tuple[list[tuple[object, ...]], bytes, str]] = {
     ("ENDING", "eof"): ([], b"", "ended"),
     ("ENDING", "send_text"): ([], b"\x81\x02\xc3\xa9", ""),
     ("ENDING", "send_binary"): ([], b"\x82\x01b", ""),
-    ("ENDING", "send_close"): ([], b"\x88\x02\x0f\xa1", "ended"),
-    ("ENDING", "finish"): ([], b"\x88\x02\x0f\xa1", "ended"),
-    ("ENDING", "expired"): ([], b"\x88\x02\x0f\xa1", "ended"),
+    ("ENDING", "send_close"): ([], b"\x88\x06\x0f\xa1away", "ended"),
+    ("ENDING", "finish"): ([], b"\x88\x06\x0f\xa1away", "ended"),
+    ("ENDING", "expired"): ([], b"\x88\x06\x0f\xa1away", "ended"),
     **{("CLOSED", name): NOTHING for name in INPUTS},
 }
 EXPECTED |= {
     ("ENDING (failed)", name): (
         events,
-        sent and sent.replace(b"\x88\x02\x0f\xa1", b"\x88\x13\x03\xeftext is not UTF-8"),
+        sent and sent.replace(b"\x88\x06\x0f\xa1away", b"\x88\x13\x03\xeftext is not UTF-8"),
         end,
     )
     for (before, name), (events, sent, end) in EXPECTED.items()

@@ -321,8 +321,8 @@ class WebSocketConnection(MessageReader):
     def control_received(self, opcode: int, payload: bytes) -> None:
         if opcode == CLOSE:
             code, reason = decode_close(payload)
-            # RFC 6455 §5.5.1: the code comes back
-            self._close_payload = payload[:2]
+            # RFC 6455 §5.5.1: the code comes back; with its reason, which browsers show to the page that closed
+            self._close_payload = payload
             self._happened(CLOSE_RECEIVED, code, reason, self._heard_at)
         elif opcode == PING and self._state == OPEN:
             if self._writing_paused:
