@@ -90,7 +90,9 @@ def text(data: bytes) -> str:
 def events(pieces: Iterable[bytes], eof: bool = False, **limits: Any) -> dict[str, Any]:
     """Every event in its order, with what was sent; for two builds to agree on."""
     dialogue = Dialogue(handler_class=Application, **(limits or LIMITS))
-    dialogue.receive(*pieces)
+    for piece in pieces:
+        dialogue.receive(piece)
+        dialogue.flush_due()
     if eof:
         dialogue.receive_eof()
     return {
@@ -109,7 +111,9 @@ def outcome(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
     A fault is noticed sooner or later, at the end of its line at the latest, and as malformed or as too large.
     """
     dialogue = Dialogue(handler_class=Application, **(limits or LIMITS))
-    dialogue.receive(*pieces)
+    for piece in pieces:
+        dialogue.receive(piece)
+        dialogue.flush_due()
     faulty = bool(dialogue.refusals)
     requests = []
     for handler in dialogue.handlers:
@@ -120,11 +124,12 @@ def outcome(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
             requests.append(head(handler) | {"content": handler.content, "last": last})
     return {
         "requests": requests,
-        "refused": sorted({400 if error.status == 431 else error.status for error, _ in dialogue.refusals}),
+        "refused": sorted(
+            {400 if error.status in (413, 431) else error.status for error, _ in dialogue.refusals}
+        ),
         "sent": dialogue.wire.sent.rpartition(b"HTTP/1.1 ")[0] if faulty else dialogue.wire.sent,
         # Whether it lingers depends on what came beyond the last request so far.
         "ended": CLOSED if dialogue.wire.ended == LINGERING else dialogue.wire.ended,
-        "reading": dialogue.wire.reading,
     }
 
 

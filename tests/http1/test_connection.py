@@ -394,6 +394,12 @@ def test_the_peer_goes() -> None:
         assert len(dialogue.handlers) <= 1
 
 
+def test_the_peer_goes_while_more_waits_than_is_read() -> None:
+    dialogue = Dialogue().receive(GET, b"x" * 65536)
+    dialogue.connection.connection_lost()
+    assert not dialogue.wire.reading, "there is nothing to read"
+
+
 def test_cut() -> None:
     dialogue = Dialogue().receive(GET)
     dialogue.handler.send_head()

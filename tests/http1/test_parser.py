@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.http.errors import RequestError
+from tidegate.http.fields import KNOWN
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead
 from tidegate.http1.parser import HeadParser
 
@@ -451,6 +452,7 @@ def test_fields_that_a_client_repeats() -> None:
         assert fields(*lines) == [host, *expected]
         assert fields(*lines) == [host, *expected]
     p.forget()
+    assert p.head.headers == []
     assert fields(b"Accept: *") == [host, (b"accept", b"*")]
     four = (b"Accept: *",) * 3
     assert fields(*four) == fields(*four)
@@ -483,3 +485,17 @@ def test_repeated_fields_are_the_same_as_fresh_ones(lines: list[bytes]) -> None:
         assert p.receive(data, 0) == len(data)
         p.reset()
         assert state(p.head) == state(parse(data))
+
+
+FRAMING = (b"host", b"content-length", b"transfer-encoding")
+
+
+def test_every_known_name_is_its_one_object() -> None:
+    names = sorted(name for name in KNOWN if name.lower() not in FRAMING)
+    for start in range(0, len(names), 50):
+        some = names[start : start + 50]
+        p = parser()
+        p.receive(get(*[name + b": x" for name in some]), 0)
+        assert len(p.head.headers) == len(some) + 1
+        for name, (found, _) in zip(some, p.head.headers[1:], strict=True):
+            assert found is KNOWN[name]

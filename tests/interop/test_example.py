@@ -1,5 +1,6 @@
 """The example that `make run` serves."""
 
+import signal
 from pathlib import Path
 
 import httpx2
@@ -35,12 +36,15 @@ def test_its_other_pages(server):
 
 
 def test_its_stream_ends_well_at_shutdown():
-    with start_server(app="hello:app", app_dir=EXAMPLES) as server, server.client() as client:
+    options = ("--timeout-shutdown-idle", "0.2")
+    with start_server(*options, app="hello:app", app_dir=EXAMPLES) as server, server.client() as client:
         client.send_request("GET", "/events")
         assert client.read_head().status == 200
         assert client.read_chunk()
-        assert server.terminate(timeout=5) == 0
+        server.signal(signal.SIGTERM)
         while client.read_chunk() is not None:
             pass
         assert client.read_fields() == []
         assert client.at_end()
+        client.close()
+        assert server.wait(timeout=5) == 0

@@ -118,6 +118,19 @@ def test_9_3_2_immediate_answers_go_out_in_one_write() -> None:
     assert dialogue.wire.writes == [OK * 16]
 
 
+def test_9_3_2_immediate_answers_leave_turns_to_other_connections() -> None:
+    dialogue = Dialogue(answer_at_once).receive(GET * 40)
+    assert len(dialogue.handlers) == 16
+    assert dialogue.wire.take() == OK * 16
+    assert dialogue.wire.flushes_wanted == 1
+    dialogue.receive(GET * 2).receive_eof()
+    assert len(dialogue.handlers) == 16
+    dialogue.flush_due()
+    assert dialogue.wire.take() == OK * 26
+    assert len(dialogue.handlers) == 42
+    assert dialogue.wire.ended == CLOSED
+
+
 def test_9_3_2_answers_to_what_waited_share_a_write() -> None:
     dialogue = Dialogue().receive(GET * 3)
     for _ in range(3):

@@ -358,8 +358,9 @@ def test_chunks_beyond_the_limit_are_a_413(narrow):
         client.send(b"1f5\r\n" + bytes(501) + b"\r\n0\r\n\r\n")
         assert client.read_response().status == 413
         assert client.at_end()
-    error = narrow.wait_for_end()
-    assert error is None or isinstance(error, OSError)
+    if narrow.called:  # unless all of it came in one piece
+        error = narrow.wait_for_end()
+        assert error is None or isinstance(error, OSError)
 
 
 def test_a_413_is_not_lost_to_a_reset(narrow):

@@ -29,6 +29,7 @@ class RecordingWire(Wire):
         self.ended: str | None = None
         self.flushes_wanted = 0
         self.timeouts_changed = 0
+        self.connection: H1Connection | None = None
 
     @property
     def sent(self) -> bytes:
@@ -60,6 +61,8 @@ class RecordingWire(Wire):
 
     def timeout_changed(self) -> None:
         self.timeouts_changed += 1
+        assert self.connection is not None
+        assert self.connection.next_timeout() < float("inf")
 
     def close(self, linger: bool) -> None:
         if self.ended is None:
@@ -162,6 +165,7 @@ class Dialogue:
             lambda error, head: self.refusals.append((error, head)),
             self.now,
         )
+        self.wire.connection = self.connection
 
     def _open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
         if self.refuse is not None:

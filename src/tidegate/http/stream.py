@@ -116,7 +116,7 @@ class Wire:
         queue."""
 
     def timeout_changed(self) -> None:
-        """The connection's `next_timeout()` may have become earlier."""
+        """The connection's `next_timeout()` may have become earlier; it is not infinite."""
 
     def close(self, linger: bool) -> None:
         """Send what is queued, then close. Where the peer may still be sending, `linger`: end our side first,

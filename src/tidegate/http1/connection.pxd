@@ -46,7 +46,9 @@ cdef class H1Connection(StreamOwner):
     cdef list _out
     cdef Py_ssize_t _out_size
     cdef list _pending
+    cdef Py_ssize_t _pending_start
     cdef Py_ssize_t _pending_size
+    cdef bint _pending_full
     cdef Py_ssize_t _pending_heads
     cdef bint _chunked
     cdef Py_ssize_t _content_left
@@ -75,13 +77,14 @@ cdef class H1Connection(StreamOwner):
     cpdef double next_timeout(self) except *
     @cython.locals(limits=H1Limits)
     cpdef void handle_timeout(self, double now) except *
+    cdef void _timeout_changed(self) except *
     @cython.locals(stream=H1Stream)
     cdef bint _clock_runs(self) except *
 
     @cython.locals(table="const unsigned char *", after=int)
     cdef void _advance(self, int event) except *
-    @cython.locals(i=Py_ssize_t, n=Py_ssize_t)
-    cdef void _receive(self, bytes data, double now) except *
+    @cython.locals(i=Py_ssize_t, n=Py_ssize_t, opened=Py_ssize_t)
+    cdef void _receive(self, bytes data, Py_ssize_t start, double now) except *
     @cython.locals(head=RequestHead, length=Py_ssize_t, stream=H1Stream, handler=StreamHandler)
     cdef Py_ssize_t _open_stream(self, bytes data, Py_ssize_t i) except? -9
     @cython.locals(start=Py_ssize_t, n=Py_ssize_t, decoder=ChunkedDecoder, chunks=list, chunk=bytes)
@@ -91,7 +94,11 @@ cdef class H1Connection(StreamOwner):
     @cython.locals(stream=H1Stream)
     cdef void _deliver(self, bytes data) except *
     cdef void _end_content(self, list trailers) except *
-    cdef void _keep_pending(self, bytes data) except *
+    @cython.locals(full=bint)
+    cdef void _keep_pending(self, bytes data, Py_ssize_t start) except *
+    @cython.locals(pending=list)
+    cdef bytes _take_pending(self)
+    @cython.locals(data=bytes)
     cdef void _receive_pending(self) except *
     @cython.locals(stream=H1Stream)
     cdef void _refuse(self, object error, RequestHead head) except *

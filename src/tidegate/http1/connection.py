@@ -119,8 +119,10 @@ class H1Connection(StreamOwner):
         "_parser",
         "_peer_closed",
         "_pending",
+        "_pending_full",
         "_pending_heads",
         "_pending_size",
+        "_pending_start",
         "_pipelining",
         "_reading_paused",
         "_receiving",
@@ -156,8 +158,10 @@ class H1Connection(StreamOwner):
         self._out: list[bytes] = []
         self._out_size = 0
         self._pending: list[bytes] = []
+        self._pending_start = 0  # in its first piece
         self._pending_size = 0
         self._pending_heads = 0
+        self._pending_full = False
         self._chunked = False
         self._content_left = 0
         self._content_received = 0
@@ -176,12 +180,12 @@ class H1Connection(StreamOwner):
 
     def receive_data(self, data: bytes, now: float) -> None:
         """Bytes arrived. Output made meanwhile is written once, before this returns."""
-        if self._state == COMPLETE:
-            self._keep_pending(data)
+        if self._state == COMPLETE or self._pending_size:
+            self._keep_pending(data, 0)
             return
         self._receiving = True
         try:
-            self._receive(data, now)
+            self._receive(data, 0, now)
         finally:
             self._receiving = False
         if self._out_size:
@@ -210,8 +214,7 @@ class H1Connection(StreamOwner):
         self._state = CLOSED
         self._out.clear()
         self._out_size = 0
-        self._pending.clear()
-        self._pending_size = 0
+        self._take_pending()
         self._cut_stream()
 
     def pause_writing(self) -> None:
@@ -238,7 +241,7 @@ class H1Connection(StreamOwner):
         elif self._state == IDLE:
             self._idle_since = now
             self._idle_timeout = self._limits.shutdown_idle
-            self._wire.timeout_changed()
+            self._timeout_changed()
 
     def cut(self) -> None:
         """End the connection now; the application sees its client gone."""
@@ -299,6 +302,10 @@ class H1Connection(StreamOwner):
                     self._window_since = now
                     self._window_octets = 0
 
+    def _timeout_changed(self) -> None:
+        if self.next_timeout() < NEVER:
+            self._wire.timeout_changed()
+
     def _clock_runs(self) -> bool:
         # Only while it is the client that keeps us waiting.
         stream = self._stream
@@ -319,28 +326,36 @@ class H1Connection(StreamOwner):
             raise ProtocolError(0, f"{state.EVENTS[event]} in state {state.STATES[self._state]}")
         self._state = after
 
-    def _receive(self, data: bytes, now: float) -> None:
-        i = 0
+    def _receive(self, data: bytes, start: int, now: float) -> None:
+        i = start
         n = len(data)
+        opened = 0
         try:
             while i < n:
                 if self._state == IDLE or self._state == HEAD:
-                    if self._writing_paused and self._state == IDLE:
-                        # The answers so far are not read: no more are made.
-                        self._keep_pending(data[i:] if i else data)
-                        return
+                    if self._state == IDLE:
+                        if self._writing_paused:
+                            # The answers so far are not read: no more are made.
+                            self._keep_pending(data, i)
+                            return
+                        if opened == self._limits.max_pipelined:
+                            # Answers that are made at once keep the other connections waiting.
+                            self._keep_pending(data, i)
+                            self._wire.flush_soon()
+                            return
                     i = self._parser.receive(data, i)
                     if i < 0:
                         if self._state == IDLE and self._parser.started:
                             self._idle_since = now
                             self._advance(HEAD_STARTED)
-                            self._wire.timeout_changed()
+                            self._timeout_changed()
                         return
                     i = self._open_stream(data, i)
+                    opened += 1
                 elif self._state == CONTENT:
                     i = self._receive_content(data, i)
                 elif self._state == COMPLETE:
-                    self._keep_pending(data[i:] if i else data)
+                    self._keep_pending(data, i)
                     return
                 elif self._state == TUNNEL and self._handler is not None:
                     self._handler.data_received(data[i:] if i else data)
@@ -385,7 +400,7 @@ class H1Connection(StreamOwner):
                     self._handler = None  # it has not been started: there is nothing to tell it
                     raise
             if self._state == CONTENT:
-                self._wire.timeout_changed()
+                self._timeout_changed()
         if self.shutting_down:
             handler.shutdown_started()
         self._excess = i < len(data)
@@ -451,27 +466,43 @@ class H1Connection(StreamOwner):
         else:
             self._next_request()
 
-    def _keep_pending(self, data: bytes) -> None:
+    def _keep_pending(self, data: bytes, start: int) -> None:
+        if not self._pending:
+            self._pending_start = start
+            self._pending_heads = 0
         self._pending.append(data)
-        self._pending_size += len(data)
-        # An upper bound of the requests in it, without parsing what may still be refused.
-        self._pending_heads += data.count(b"\r\n\r\n")
-        if (
+        self._pending_size += len(data) - start
+        full = (
             self._pending_size >= self._limits.max_unread
-            or self._pending_heads >= self._limits.max_pipelined
             or len(self._pending) >= self._limits.max_unread >> 6
-        ):
+        )
+        if not full:
+            # An upper bound of the requests in it, without parsing what may still be refused.
+            self._pending_heads += data.count(b"\r\n\r\n", start)
+            full = self._pending_heads >= self._limits.max_pipelined
+        if full:
+            self._pending_full = True
             self._wire.pause_reading()
 
-    def _receive_pending(self) -> None:
-        data = b"".join(self._pending)
-        self._pending.clear()
+    def _take_pending(self) -> bytes:
+        """What waits, from `_pending_start` on."""
+        pending = self._pending
+        if not pending:
+            return b""
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
         self._pending_size = 0
-        self._pending_heads = 0
-        self._wire.resume_reading()
+        if self._pending_full:
+            self._pending_full = False
+            if self._state != CLOSED:
+                self._wire.resume_reading()
+        return data
+
+    def _receive_pending(self) -> None:
+        data = self._take_pending()
         self._receiving = True
         try:
-            self._receive(data, UNSET)
+            self._receive(data, self._pending_start, UNSET)
         finally:
             self._receiving = False
         self._pipelining = self._stream is not None
@@ -512,8 +543,7 @@ class H1Connection(StreamOwner):
 
     def _close(self, linger: bool) -> None:
         self._advance(STOPPED)
-        self._pending.clear()
-        self._pending_size = 0
+        self._take_pending()
         self._write_out()
         self._wire.close(linger)
 
@@ -543,7 +573,7 @@ class H1Connection(StreamOwner):
             self._idle_since = UNSET
             self._reading_paused = False
             self._wire.resume_reading()
-            self._wire.timeout_changed()
+            self._timeout_changed()
 
     def stream_cut(self, tell: bool) -> None:
         """The answer stays incomplete, and the connection closes so that the client can tell (RFC 9112
@@ -570,17 +600,14 @@ class H1Connection(StreamOwner):
             if self._peer_closed and not self._receiving:
                 self._input_ended()
             else:
-                self._wire.timeout_changed()
+                self._timeout_changed()
 
     def switch(self) -> None:
         """The stream has become a tunnel; what came behind the request is its first data."""
         self._advance(SWITCHED)
         if self._pending_size and self._handler is not None:
-            data = b"".join(self._pending)
-            self._pending.clear()
-            self._pending_size = 0
-            self._handler.data_received(data)
-        self._wire.resume_reading()
+            data = self._take_pending()
+            self._handler.data_received(data[self._pending_start :])
 
     def set_reading(self, paused: bool) -> None:
         """Let the peer wait with the request's content, or go on."""
@@ -597,7 +624,7 @@ class H1Connection(StreamOwner):
         """The client has been asked for its content: from now on it is expected at a rate."""
         self._window_since = UNSET
         self._window_octets = 0
-        self._wire.timeout_changed()
+        self._timeout_changed()
 
     # --- output
 
@@ -631,6 +658,8 @@ class H1Connection(StreamOwner):
 
     def flush_due(self) -> None:
         """The callback that `Wire.flush_soon` promises."""
+        if self._pending_size and self._state == IDLE and not self._writing_paused:
+            self._receive_pending()
         if self._pipelining and self._out_size:
             # Another request was opened meanwhile. Each is waited for once, so at most one step of each.
             self._pipelining = False

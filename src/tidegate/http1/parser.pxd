@@ -11,6 +11,7 @@ cdef bytes _TOKEN, _TARGET
 cdef dict _METHODS
 cdef tuple _VERSION
 cdef Py_ssize_t _MAX_METHOD
+cdef RequestHead _NONE
 cdef int _IN_METHOD, _IN_TARGET, _IN_VERSION
 
 cdef class HeadParser:

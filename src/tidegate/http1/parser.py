@@ -45,6 +45,7 @@ _TARGET = bytes(
 # What may stand at each octet of an HTTP-version and its CRLF (RFC 9112 §2.3).
 _VERSION = (b"H", b"T", b"T", b"P", b"/", b"0123456789", b".", b"0123456789", b"\r", b"\n")
 _IN_METHOD, _IN_TARGET, _IN_VERSION = range(3)
+_NONE = RequestHead()
 
 
 class HeadParser:
@@ -94,7 +95,8 @@ class HeadParser:
         self._in_fields = False
 
     def forget(self) -> None:
-        """Let go of what the last head is remembered for, between requests."""
+        """Let go of the last head, between requests."""
+        self.head = _NONE
         self._section.forget()
 
     def receive(self, data: bytes, start: int) -> int:

@@ -42,6 +42,7 @@ class FieldSection:
 
     def forget(self) -> None:
         """Let go of the last section's fields."""
+        self.fields = []
         self._previous = []
 
     def begin(self, max_octets: int) -> None:
@@ -115,8 +116,8 @@ class FieldSection:
                 name = _NAMES[slot]
             else:
                 raw = p[i:colon]
-                name = _KNOWN.get(raw)
-                if name is None:
+                name = _KNOWN.get(raw, b"")
+                if not name:
                     raw = raw.lower()
                     name = _KNOWN.get(raw, raw)
 

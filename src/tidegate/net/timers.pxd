@@ -2,7 +2,7 @@ cimport cython
 
 from tidegate.http.stream cimport Wire
 
-cdef double NEVER, TICK
+cdef double TICK, NEVER
 cdef Py_ssize_t NOT_SCHEDULED
 
 

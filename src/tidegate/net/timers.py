@@ -9,9 +9,9 @@ import asyncio
 
 from tidegate.http.stream import Wire
 
-NEVER = float("inf")
 TICK = 0.25  # seconds
 NOT_SCHEDULED = 1 << 62
+NEVER = float("inf")
 
 
 class TimedWire(Wire):
@@ -50,8 +50,10 @@ class TimerWheel:
         self._buckets.clear()
 
     def schedule(self, entry: TimedWire, when: float) -> None:
-        """Call `entry.timeout_due` at `when` (infinity is never) or at the next tick, unless it is scheduled earlier
-        already."""
+        """Call `entry.timeout_due` at `when` or at the next tick, unless it is scheduled earlier already.
+
+        Infinity is never.
+        """
         if when == NEVER:
             return
         index = self._index + 1
