@@ -31,7 +31,8 @@ OTHER = {
     "ws_handshake_timeout": "9", "ws_per_message_deflate": "false", "ws_deflate_window_bits": "9",
     "ws_deflate_mem_level": "9", "ws_deflate_level": "9", "ws_deflate_min_binary": "9k",
     "log_level": "debug", "log_config": "log.ini", "access_log": "false", "log_format": "json",
-    "access_log_template": "{status}", "use_colors": "true", "request_id_header": "x-trace",
+    "access_log_template": "{status}",
+    "access_log_websocket_template": "{close_code}", "use_colors": "true", "request_id_header": "x-trace",
 }  # fmt: skip
 SHORTHANDS = ("host", "port", "uds", "fd")
 PLAIN = [option for name, option in OPTIONS.items() if name not in (*SHORTHANDS, "bind")]

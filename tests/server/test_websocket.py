@@ -1,6 +1,7 @@
 """WebSockets on the real server, over real sockets: peers that misbehave, limits, shutdown, memory."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -195,7 +196,10 @@ def test_shutdown_closes_with_1012_and_tells_the_application() -> None:
         assert server.wait() == 0
         assert time.monotonic() - started < 5
         assert "shutdown left with 1012" in server.log
-        assert "101" in server.log
+        # Status, close code, messages and octets each way
+        assert re.search(
+            r'"GET /watch\?shutdown HTTP/1\.1" 101 closed=1012 received=0/8 sent=0/4 ', server.log
+        )
 
 
 def test_idle_sockets_cost_little_memory() -> None:

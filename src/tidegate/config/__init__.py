@@ -296,6 +296,13 @@ class Logging(Section):
         "Line of the access log, with named atoms.",
         name="access_log_template",
     )
+    websocket_template: str = option(
+        '{client} "{method} {target} HTTP/{version}" {status} closed={close_code}'
+        " received={messages_received}/{bytes_received} sent={messages_sent}/{bytes} {duration} {request_id}",
+        Text("TEMPLATE"),
+        "The same for a WebSocket, when it is closed: messages and octets of frames each way.",
+        name="access_log_websocket_template",
+    )
     use_colors: bool | None = option(
         None, Flag(), "Colour the log; by default on a terminal only.", none="auto"
     )

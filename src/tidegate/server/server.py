@@ -20,7 +20,7 @@ from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
-from tidegate.gateway.websocket import WebSocketSettings
+from tidegate.gateway.websocket import WebSocketExchange, WebSocketSettings
 from tidegate.http import head
 from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
@@ -211,21 +211,25 @@ class Server:
             access_log=self._access_logger(),
         )
 
-    def _access_log(self) -> AccessLog | None:
+    def _access_log(self, *, websocket: bool = False) -> AccessLog | None:
         settings = self._config.logging
         access = logging.getLogger("tidegate.access")
         if not settings.access_log or not access.isEnabledFor(logging.INFO):
             return None
-        return AccessLog(access, settings.format, settings.template)
+        template = settings.websocket_template if websocket else settings.template
+        return AccessLog(access, settings.format, template)
 
-    def _access_logger(self) -> Callable[[HTTPExchange], None] | None:
-        log = self._access_log()
-        if log is None:
+    def _access_logger(self) -> Callable[[HTTPExchange | WebSocketExchange], None] | None:
+        requests = self._access_log()
+        sessions = self._access_log(websocket=True)
+        if requests is None or sessions is None:
             return None
 
-        def completed(exchange: HTTPExchange) -> None:
+        def completed(exchange: HTTPExchange | WebSocketExchange) -> None:
             request = exchange.request
             begun = exchange.started_at
+            session = exchange if isinstance(exchange, WebSocketExchange) else None
+            log = requests if session is None else sessions
             log.log(
                 AccessRecord(
                     exchange.peers.client,
@@ -238,6 +242,7 @@ class Server:
                     time.perf_counter() - begun,
                     exchange.identity(),
                     request.headers,
+                    session,
                 )
             )
 
