@@ -1,7 +1,7 @@
-"""WebSockets: the application, the drivers, and the client that they start (picows, under uvloop, on one core).
+"""WebSockets: the driver, and the client that it starts (picows, under uvloop, on one core).
 
-Echo: one message in flight on each of 32 sockets. Broadcast: one socket sends, 64 receive, and the next message goes out
-when all have the last; a message is counted for each receiver.
+Echo: one message in flight on each of 32 sockets. Broadcast: one socket sends, 64 receive, and the next message goes
+out when all have the last; a message is counted for each receiver.
 """
 
 import asyncio
@@ -19,44 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-KIB = 1024
 MIN_DISTINCT = 16  # messages, so that no window of compression holds the last ones whole
-
-# --- the application
-
-receivers: set[Any] = set()
-
-
-async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The WebSocket side of the application that every server runs."""
-    await receive()
-    await send({"type": "websocket.accept"})
-    if scope["path"] == "/ws/broadcast":
-        await broadcast(receive, send)
-    else:
-        await echo(receive, send)
-
-
-async def echo(receive: Any, send: Any) -> None:
-    while (message := await receive())["type"] == "websocket.receive":
-        text = message.get("text")
-        if text is not None:
-            await send({"type": "websocket.send", "text": text})
-        else:
-            await send({"type": "websocket.send", "bytes": message["bytes"]})
-
-
-async def broadcast(receive: Any, send: Any) -> None:
-    receivers.add(send)
-    try:
-        while (message := await receive())["type"] == "websocket.receive":
-            for each in receivers:
-                await each({"type": "websocket.send", "text": message["text"]})
-    finally:
-        receivers.discard(send)
-
-
-# --- the drivers
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +38,11 @@ class WebSocketLoad:
 
         key = base64.b64encode(os.urandom(16))
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        offer = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if self.deflate else b""
+        offer = (
+            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+            if self.deflate
+            else b""
+        )
         with socket.create_connection((address.host, address.port), 5.0) as connection:
             connection.sendall(
                 b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -95,7 +62,9 @@ class WebSocketLoad:
                 raise WrongAnswer("no permessage-deflate")
             [message] = messages(self.size, 1)
             payload = deflated(message) if self.deflate else message
-            connection.sendall(masked(0x80 | (0x40 if self.deflate else 0) | (1 if self.text else 2), payload))
+            connection.sendall(
+                masked(0x80 | (0x40 if self.deflate else 0) | (1 if self.text else 2), payload)
+            )
             first, payload = read_frame(stream)
             if first & 0x40:
                 payload = zlib.decompressobj(-15).decompress(payload + b"\x00\x00\xff\xff")
@@ -124,7 +93,9 @@ def messages(size: int, count: int) -> list[bytes]:
         items = []
         while sum(map(len, items)) < size:
             name = rng.choice(["alice", "bob", "carol"])
-            items.append(json.dumps({"id": rng.randrange(10**6), "name": name, "value": round(rng.random(), 6)}))
+            items.append(
+                json.dumps({"id": rng.randrange(10**6), "name": name, "value": round(rng.random(), 6)})
+            )
         found.append(",".join(items).encode()[:size].ljust(size))
     return found
 
@@ -166,7 +137,9 @@ async def client(address: str, seconds: float, load: WebSocketLoad) -> dict[str,
     if load.deflate:
         payloads = [deflated(payload) for payload in payloads]
     kind = WSMsgType.TEXT if load.text else WSMsgType.BINARY
-    headers = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"} if load.deflate else {}
+    headers = (
+        {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"} if load.deflate else {}
+    )
     rsv1 = load.deflate
     together = load.path.endswith("broadcast")
     counts = [0, 0, 0]  # messages, sent, lost
@@ -230,5 +203,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     # As a script, this directory would come before the standard library in sys.path.
-    sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent.resolve()]
+    sys.path[:] = [
+        path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent.resolve()
+    ]
     main()
