@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from tidegate.cli.main import INTERRUPTED, serve
+from tidegate.cli.main import INTERRUPTED, leave, serve
 from tidegate.config import Config
 from tidegate.server import Server
 from tidegate.supervisor.reload import Start
@@ -54,4 +54,4 @@ def main(pipe: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    leave(main(int(sys.argv[1])))

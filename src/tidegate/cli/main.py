@@ -26,11 +26,30 @@ CONFIGURATION: Final = 2
 APPLICATION: Final = 3
 SHUTDOWN: Final = 1
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+THREADS_TIMEOUT: Final = 2.0  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The command: `arguments` is what follows its name."""
-    sys.exit(_command(sys.argv[1:] if arguments is None else arguments))
+    leave(_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with `code`, also where a thread of the application's will not end."""
+    import signal
+    import threading
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it is ending already
+    stuck = [
+        each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()
+    ]
+    if stuck:
+        # The interpreter waits for threads. Those of pools that are idle end at once; others get this long.
+        watchdog = threading.Timer(THREADS_TIMEOUT, os._exit, (code,))
+        watchdog.daemon = True
+        watchdog.start()
+    sys.exit(code)
 
 
 def run(app: Any, **options: Any) -> None:

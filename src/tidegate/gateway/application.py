@@ -234,6 +234,10 @@ class Gateway:
             handle = self.loop.call_later(self._cancel_after, call.task.cancel)
             call.task.add_done_callback(lambda task: handle.cancel())
 
+    def cancels(self, error: BaseException) -> bool:
+        """Whether `error` is what became of our own cancelling of an application whose client has gone."""
+        return self._cancel_after is not None and isinstance(error, asyncio.CancelledError)
+
     def shutdown_started(self) -> None:
         """Tell the applications that look for it (extension `tidegate.shutdown`)."""
         self._shutdown.set()

@@ -135,6 +135,9 @@ class HTTPExchange(Exchange):
         if self._waiters is not None:
             self._wake()
 
+    def request_refused(self, status: int) -> None:
+        self.status = status
+
     def stream_reset(self) -> None:
         self._disconnected = True
         if self._response < COMPLETE:
@@ -172,7 +175,7 @@ class HTTPExchange(Exchange):
         self._call = None
         state = self._response
         if error is not None:
-            if not (self._disconnected and is_disconnect(error)):
+            if not (self._disconnected and (is_disconnect(error) or self._gateway.cancels(error))):
                 self._log_failure(error)
         elif state < COMPLETE:
             self._log_failure(ApplicationError(response.unfinished(state)))

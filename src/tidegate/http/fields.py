@@ -91,6 +91,8 @@ def response_fields(head: ResponseHead, headers: Iterable[Iterable[bytes]]) -> N
     Raises ApplicationError, naming the field, for what must not go on the wire.
     """
     fields = head.fields
+    if type(headers) is not list:
+        headers = _iterable(headers)
     for item in headers:
         field = checked_field(item)
         name = field[0]
@@ -128,7 +130,7 @@ def trailer_fields(headers: Iterable[Iterable[bytes]]) -> list[tuple[bytes, byte
     Raises ApplicationError also for a field that cannot stand in trailers (RFC 9110 §6.5.1).
     """
     fields = []
-    for item in headers:
+    for item in _iterable(headers):
         field = checked_field(item)
         if field[0] in FORBIDDEN_TRAILERS:
             raise ApplicationError(f"header {field[0].decode()} cannot be sent as a trailer")
@@ -138,7 +140,7 @@ def trailer_fields(headers: Iterable[Iterable[bytes]]) -> list[tuple[bytes, byte
 
 def link_fields(links: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
     """The Link fields of an early hint (RFC 8297), one per value. Raises ApplicationError."""
-    return [checked_field((b"link", link)) for link in links]
+    return [checked_field((b"link", link)) for link in _iterable(links)]
 
 
 def checked_field(item: Any) -> tuple[bytes, bytes]:
@@ -173,6 +175,13 @@ def checked_field(item: Any) -> tuple[bytes, bytes]:
     if n and (p[0] == 0x20 or p[0] == 0x09 or p[n - 1] == 0x20 or p[n - 1] == 0x09):
         value = value.strip(b" \t")
     return name, value
+
+
+def _iterable(headers: Any) -> Any:
+    try:
+        return iter(headers)
+    except TypeError:
+        raise ApplicationError(f"headers must be an iterable, not {type(headers).__name__}") from None
 
 
 def _pair(item: Any) -> tuple[Any, Any]:

@@ -28,6 +28,9 @@ class StreamHandler:
         """The peer has ended its side behind a complete request: it may have gone, or still want the
         answer."""
 
+    def request_refused(self, status: int) -> None:
+        """The stream's connection answers this request itself; `stream_reset` follows."""
+
     def stream_reset(self) -> None:
         """The peer has gone, or the exchange was cut: nothing more comes, and nothing more can be sent."""
 

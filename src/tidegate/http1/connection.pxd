@@ -100,7 +100,7 @@ cdef class H1Connection(StreamOwner):
     cdef bytes _take_pending(self)
     @cython.locals(data=bytes)
     cdef void _receive_pending(self) except *
-    @cython.locals(stream=H1Stream)
+    @cython.locals(stream=H1Stream, handler=StreamHandler)
     cdef void _refuse(self, object error, RequestHead head) except *
     @cython.locals(stream=H1Stream, handler=StreamHandler)
     cdef void _cut_stream(self) except *

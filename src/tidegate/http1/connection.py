@@ -99,7 +99,7 @@ class H1Limits:
 class H1Connection(StreamOwner):
     """One connection. `open_handler(stream, head)` is called for each request and returns its handler; it may
     raise `RequestError`. `request_refused(error, head)` is told of each request that was answered here
-    (`head` is None where it could not be parsed). Times are seconds on the caller's monotonic clock.
+    and has no handler (`head` is None where it could not be parsed). Times are seconds on the caller's monotonic clock.
     """
 
     __slots__ = (
@@ -519,6 +519,9 @@ class H1Connection(StreamOwner):
             self._close(True)
             return
         answered = stream is not None and stream.head_sent
+        handler = self._handler
+        if handler is not None and not answered:
+            handler.request_refused(error.status)
         self._advance(STOPPED)
         self._cut_stream()
         if answered:
@@ -526,7 +529,8 @@ class H1Connection(StreamOwner):
             self._write_out()
             self._wire.abort()
         else:
-            self._request_refused(error, head)
+            if handler is None:
+                self._request_refused(error, head)
             self._send(encode_error(error, head is None or head.method != "HEAD", self.defaults))
             self._write_out()
             self._wire.close(True)

@@ -5,9 +5,11 @@ import errno
 import functools
 import os
 import resource
+import select
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -105,7 +107,7 @@ def describe(listener: socket.socket) -> str:
 
 
 def connection_limit(wanted: int) -> int:
-    """Raise the soft limit of open files as far as `wanted` connections need; how many it bears (at least 16)."""
+    """Raise the soft limit of open files as far as `wanted` connections need; how many of them it bears."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + RESERVED_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -115,7 +117,7 @@ def connection_limit(wanted: int) -> int:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if soft == resource.RLIM_INFINITY:
         return wanted
-    return max(16, min(wanted, soft - RESERVED_DESCRIPTORS))
+    return min(wanted, max(16, soft - RESERVED_DESCRIPTORS))
 
 
 class Listener:
@@ -146,15 +148,25 @@ class Listener:
         # A duplicate, since closing the loop's server closes its socket.
         duplicate = self.socket.dup()
         duplicate.setblocking(False)
-        options: dict[str, Any] = {"sock": duplicate, "backlog": self._backlog}
+        # asyncio's own loop accepts as many at once as this says, past any limit; the kernel's queue is set behind it.
+        options: dict[str, Any] = {"sock": duplicate, "backlog": 1}
         if self.socket.family == socket.AF_UNIX:
             if sys.version_info >= (3, 13) and isinstance(loop, asyncio.BaseEventLoop):
                 options["cleanup_socket"] = False
             self._server = await loop.create_unix_server(self._factory(), **options)
         else:
             self._server = await loop.create_server(self._factory(), **options)
+        self.socket.listen(self._backlog)
         if not self._accepting:
             self.pause()
+
+    async def drain(self, seconds: float) -> None:
+        """Accept what the kernel has queued already, for at most so long."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        deadline = time.monotonic() + seconds
+        while self._server is not None and poll.poll(0) and time.monotonic() < deadline:
+            await asyncio.sleep(0)
 
     def pause(self) -> None:
         """Accept no more for now."""

@@ -9,7 +9,7 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http1.connection cimport H1Connection, H1Limits
 from tidegate.net.timers cimport TimedWire, TimerWheel
 
-cdef double NEVER, UNSET
+cdef double NEVER, UNSET, MIN_IDLE
 cdef Py_ssize_t MAX_FILE_TURN, COPY_SIZE, DEFAULT_WRITE_BUFFER
 cdef int OPEN, CLOSING, LINGERING, LOST
 
@@ -28,6 +28,7 @@ cdef class Acceptor:
     cdef public object request_refused
     cdef public object connections_changed
     cdef public set connections
+    cdef public object parked
     cdef public bint shutting_down
 
 
@@ -40,6 +41,7 @@ cdef class TCPProtocol(TimedWire):
     cdef Peers _peers
     cdef int _state
     cdef bint _eof
+    cdef bint _parked
     cdef bint _flush_scheduled
     cdef double _linger_until
     cdef Py_ssize_t _written

@@ -1,8 +1,12 @@
 """A TCP or Unix socket connection: moves bytes, timers and flow control between asyncio and a wire protocol."""
 
 import asyncio
+import fcntl
 import os
 import socket
+import sys
+import termios
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -25,6 +29,8 @@ MAX_FILE_TURN = 1 << 20
 COPY_SIZE = 1 << 16
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
+# Seconds that a connection must have been idle before it may be closed for another.
+MIN_IDLE = 1.0
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -44,6 +50,7 @@ class Acceptor:
         "linger",
         "loop",
         "max_connections",
+        "parked",
         "request_refused",
         "shutting_down",
         "websocket",
@@ -83,12 +90,14 @@ class Acceptor:
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
         self.connections: set[TCPProtocol] = set()
+        # Accepted beyond the limit, before accepting could pause: not read from until there is room.
+        self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
 
     def longest_idle(self) -> "TCPProtocol | None":
-        """The connection that has been waiting longest for a request; None where all are at work."""
+        """The connection that has been waiting longest for a request; None where all are at work or new."""
         found = None
-        since = NEVER
+        since = self.wheel.now - MIN_IDLE
         for protocol in self.connections:
             if protocol.idle_since < since:
                 since = protocol.idle_since
@@ -112,6 +121,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_file",
         "_flush_scheduled",
         "_linger_until",
+        "_parked",
         "_peers",
         "_progress",
         "_queue",
@@ -135,6 +145,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._peers: Peers | None = None
         self._state = OPEN
         self._eof = False
+        self._parked = False
         self._flush_scheduled = False
         self._linger_until = NEVER
         # Octets given to the transport or to sendfile, and how many had gone when the peer was last seen to take some.
@@ -159,10 +170,22 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             transport.set_write_buffer_limits(high=acceptor.write_buffer)
         acceptor.connections.add(self)
         if len(acceptor.connections) >= acceptor.max_connections:
+            if len(acceptor.connections) > acceptor.max_connections:
+                self._parked = True
+                acceptor.parked.append(self)
+                transport.pause_reading()
             acceptor.connections_changed()
         acceptor.wheel.schedule(self, now + acceptor.limits.idle_timeout)
         if acceptor.shutting_down:
             self._connection.shutdown(now)
+
+    def unpark(self) -> bool:
+        """Serve a connection that had to wait for room; False where it has gone meanwhile."""
+        if self._state != OPEN:
+            return False
+        self._parked = False
+        self._transport.resume_reading()
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._state == OPEN and self._connection is not None:
@@ -189,7 +212,11 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        if len(acceptor.connections) == acceptor.max_connections - 1 or acceptor.shutting_down:
+        if len(acceptor.connections) >= acceptor.max_connections - 1:
+            while acceptor.parked:
+                parked = acceptor.parked.popleft()
+                if parked.unpark():
+                    break
             acceptor.connections_changed()
 
     def pause_writing(self) -> None:
@@ -248,9 +275,13 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if linger and not self._eof and acceptor.linger > 0:
             self._state = LINGERING
             self._linger_until = acceptor.wheel.now + acceptor.linger
-            self._transport.write_eof()
-            self._transport.resume_reading()
             acceptor.wheel.schedule(self, self._linger_until)
+            try:
+                self._transport.write_eof()
+                self._transport.resume_reading()
+            except OSError:
+                # The peer has reset the connection, and the loop has not said so yet.
+                self._transport.abort()
         else:
             self._state = CLOSING
             self._transport.close()
@@ -276,13 +307,16 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def idle_since(self) -> float:
         """Since when this connection waits for a request; infinity where it does not."""
         connection = self._connection
-        return NEVER if connection is None or self._state != OPEN else connection.idle_since
+        return NEVER if connection is None or self._state != OPEN or self._parked else connection.idle_since
 
     def timeout_due(self, now: float) -> None:
         if self._state == LOST:
             return
         acceptor = self._acceptor
         unsent = self._transport.get_write_buffer_size()
+        if unsent:
+            # A slow peer takes from the kernel's buffer long before there is room in it for more.
+            unsent += self._queued_by_kernel()
         file = self._file
         if unsent or file is not None:
             gone = self._written - unsent
@@ -309,6 +343,16 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         elif self._state == LINGERING and self._linger_until > now:
             after = self._linger_until
         acceptor.wheel.schedule(self, after)
+
+    def _queued_by_kernel(self) -> int:
+        connected = self._transport.get_extra_info("socket")
+        if connected is None or connected.family == socket.AF_UNIX:
+            return 0
+        try:
+            answer = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
 
     # --- exchanges
 

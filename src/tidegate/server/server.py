@@ -40,6 +40,7 @@ logger = logging.getLogger("tidegate")
 SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
+DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
 
 class StartupError(Exception):
@@ -360,6 +361,8 @@ class Server:
             return
         now = time.time()
         acceptor.defaults.set_date(format_date(now))
+        if not self._accepting:
+            self._connections_changed()
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
         # At the turn of each second, when the date changes.
@@ -369,12 +372,12 @@ class Server:
         acceptor = self._acceptor
         if acceptor is None or self._shutdown_asked.is_set():
             return
-        if len(acceptor.connections) > acceptor.max_connections:
+        idle = None
+        if len(acceptor.connections) >= acceptor.max_connections:
             idle = acceptor.longest_idle()
-            if idle is not None:
+            if idle is not None and len(acceptor.connections) > acceptor.max_connections:
                 idle.close(False)
-                return
-        full = len(acceptor.connections) >= acceptor.max_connections and acceptor.longest_idle() is None
+        full = len(acceptor.connections) >= acceptor.max_connections and idle is None
         if full == self._accepting:
             self._accepting = not full
             if full:
@@ -397,13 +400,11 @@ class Server:
         acceptor, gateway, wheel, lifespan = self._acceptor, self._gateway, self._wheel, self._lifespan
         if acceptor is None or gateway is None or wheel is None or lifespan is None:
             return
-        # What the kernel has already queued is accepted first.
-        for _ in range(3):
-            await asyncio.sleep(0)
-        for listener in self._listeners:
-            listener.close(unlink=self._given is None)
         acceptor.shutting_down = True
         gateway.shutdown_started()
+        for listener in self._listeners:
+            await listener.drain(DRAIN_BACKLOG)
+            listener.close(unlink=self._given is None)
         for protocol in list(acceptor.connections):
             protocol.shutdown()
         await self._wait(lambda: not acceptor.connections and not gateway.calls, timeouts.graceful_shutdown)
