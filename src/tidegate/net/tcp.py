@@ -14,7 +14,6 @@ from typing import Any
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
-from tidegate.gateway.websocket import WebSocketExchange, WebSocketSettings
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
@@ -50,10 +49,10 @@ class Acceptor:
         "linger",
         "loop",
         "max_connections",
+        "open_websocket",
         "parked",
         "request_refused",
         "shutting_down",
-        "websocket",
         "wheel",
         "write_buffer",
         "write_timeout",
@@ -71,7 +70,7 @@ class Acceptor:
         write_timeout: float,
         write_buffer: int,
         linger: float,
-        websocket: WebSocketSettings | None,
+        open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
     ) -> None:
@@ -85,7 +84,7 @@ class Acceptor:
         self.write_buffer = write_buffer
         self.linger = linger
         # None where the application speaks no WebSocket: the request is then an HTTP request like any other.
-        self.websocket = websocket
+        self.open_websocket = open_websocket
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
@@ -131,6 +130,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_stalled_since",
         "_state",
         "_transport",
+        "_unparked_at",
         "_writer_added",
         "_written",
     )
@@ -146,6 +146,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._state = OPEN
         self._eof = False
         self._parked = False
+        self._unparked_at = UNSET
         self._flush_scheduled = False
         self._linger_until = NEVER
         # Octets given to the transport or to sendfile, and how many had gone when the peer was last seen to take some.
@@ -184,6 +185,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if self._state != OPEN:
             return False
         self._parked = False
+        self._unparked_at = self._acceptor.wheel.now
         self._transport.resume_reading()
         return True
 
@@ -307,7 +309,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def idle_since(self) -> float:
         """Since when this connection waits for a request; infinity where it does not."""
         connection = self._connection
-        return NEVER if connection is None or self._state != OPEN or self._parked else connection.idle_since
+        if connection is None or self._state != OPEN or self._parked:
+            return NEVER
+        return max(connection.idle_since, self._unparked_at)
 
     def timeout_due(self, now: float) -> None:
         if self._state == LOST:
@@ -366,9 +370,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         peers = self._peers
         if peers is None:
             peers = self._find_peers()
-        websocket = acceptor.websocket
-        if websocket is not None and head.protocol == b"websocket":
-            return WebSocketExchange(gateway, stream, head, peers, websocket)
+        if head.protocol == b"websocket" and acceptor.open_websocket is not None:
+            return acceptor.open_websocket(stream, head, peers)
         return HTTPExchange(gateway, stream, head, peers)
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:

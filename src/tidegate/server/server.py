@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Config
@@ -20,12 +20,12 @@ from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
-from tidegate.gateway.websocket import WebSocketExchange, WebSocketSettings
 from tidegate.http import head
 from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
+from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Limits
 from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
 from tidegate.net.tcp import Acceptor
@@ -33,7 +33,9 @@ from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
 from tidegate.server.loader import detect_interface, load_application
 from tidegate.version import __version__
-from tidegate.websocket.connection import WebSocketLimits
+
+if TYPE_CHECKING:
+    from tidegate.gateway.websocket import WebSocketSettings
 
 logger = logging.getLogger("tidegate")
 
@@ -221,16 +223,16 @@ class Server:
         template = settings.websocket_template if websocket else settings.template
         return AccessLog(access, settings.format, template)
 
-    def _access_logger(self) -> Callable[[HTTPExchange | WebSocketExchange], None] | None:
+    def _access_logger(self) -> Callable[[Any], None] | None:
         requests = self._access_log()
         sessions = self._access_log(websocket=True)
         if requests is None or sessions is None:
             return None
 
-        def completed(exchange: HTTPExchange | WebSocketExchange) -> None:
+        def completed(exchange: Any) -> None:
             request = exchange.request
             begun = exchange.started_at
-            session = exchange if isinstance(exchange, WebSocketExchange) else None
+            session = None if isinstance(exchange, HTTPExchange) else exchange
             log = requests if session is None else sessions
             log.log(
                 AccessRecord(
@@ -286,12 +288,29 @@ class Server:
             write_timeout=timeouts.write,
             write_buffer=limits.write_buffer,
             linger=timeouts.linger,
-            websocket=self._websocket_settings(),
+            open_websocket=self._websocket_opener(gateway),
             request_refused=self._refusal_logger(),
             connections_changed=self._connections_changed,
         )
 
-    def _websocket_settings(self) -> WebSocketSettings:
+    def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
+        settings: Any = None
+
+        def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> StreamHandler:
+            # Loaded with the first WebSocket: a server without any is to be small.
+            from tidegate.gateway.websocket import WebSocketExchange
+
+            nonlocal settings
+            if settings is None:
+                settings = self._websocket_settings()
+            return WebSocketExchange(gateway, stream, head, peers, settings)
+
+        return open_websocket
+
+    def _websocket_settings(self) -> "WebSocketSettings":
+        from tidegate.gateway.websocket import WebSocketSettings
+        from tidegate.websocket.connection import WebSocketLimits
+
         options = self._config.websockets
         limits = WebSocketLimits(
             max_message=options.max_size,
