@@ -206,6 +206,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         acceptor = self._acceptor
         self._state = LOST
         self._end_files()
+        acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
         connection = self._connection
         self._connection = None
