@@ -85,7 +85,9 @@ def panel(results: Results, scenario: Scenario, left: float, top: float) -> Iter
         y += ROW
     if floor is not None:
         x = bar_left + bar_width * min(floor / limit, 1)
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top + PANEL_HEAD - 2}" y2="{top + PANEL_HEAD + len(measured) * ROW + 2}" class="floor"/>'
+        start = top + PANEL_HEAD - 2
+        end = start + len(measured) * ROW + 4
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{start}" y2="{end}" class="floor"/>'
 
 
 def picture(results: Results, scenarios: Sequence[Scenario]) -> str:
