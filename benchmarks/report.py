@@ -161,7 +161,11 @@ def memory_table(results: Results) -> str:
 
 
 def notes(results: Results, scenarios: Sequence[Scenario]) -> list[str]:
-    lines = [f"{name} was not measured: {reason}" for name, reason in results.absent.items()]
+    disturbances = [sample.disturbance for sample in results.samples]
+    lines = []
+    if disturbances:
+        lines.append(f"Others took {median(disturbances):.0%} of a core in the median window.")
+    lines += [f"{name} was not measured: {reason}" for name, reason in results.absent.items()]
     for name, failures in results.failures.items():
         lines += [f"{name} fails `{scenario}`: {reason}" for scenario, reason in failures.items()]
     for name in results.servers:
