@@ -59,13 +59,13 @@ def peers(python: str) -> list[Server]:
         peer(
             "uvicorn",
             "uvicorn uvloop httptools",
-            "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws none",
+            "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws websockets-sansio",
             "--no-access-log --log-level warning",
         ),
         peer(
             "granian",
             "granian uvloop",
-            "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --no-ws --workers 1",
+            "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --workers 1",
             "--runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning",
         ),
         peer(

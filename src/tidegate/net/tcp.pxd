@@ -3,6 +3,7 @@ cimport cython
 from tidegate.gateway.application cimport Gateway
 from tidegate.gateway.exchange cimport HTTPExchange
 from tidegate.gateway.scope cimport Peers
+from tidegate.gateway.websocket cimport WebSocketExchange, WebSocketSettings
 from tidegate.http.defaults cimport ResponseDefaults
 from tidegate.http.head cimport RequestHead
 from tidegate.http1.connection cimport H1Connection, H1Limits
@@ -23,6 +24,7 @@ cdef class Acceptor:
     cdef public double write_timeout
     cdef public Py_ssize_t write_buffer
     cdef public double linger
+    cdef public WebSocketSettings websocket
     cdef public object request_refused
     cdef public object connections_changed
     cdef public set connections

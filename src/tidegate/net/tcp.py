@@ -14,6 +14,7 @@ from typing import Any
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
+from tidegate.gateway.websocket import WebSocketExchange, WebSocketSettings
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
@@ -29,7 +30,7 @@ COPY_SIZE = 1 << 16
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
 # Seconds that a connection must have been idle before it may be closed for another.
-MIN_IDLE = 1.0
+MIN_IDLE = 0.5
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -52,6 +53,7 @@ class Acceptor:
         "parked",
         "request_refused",
         "shutting_down",
+        "websocket",
         "wheel",
         "write_buffer",
         "write_timeout",
@@ -69,6 +71,7 @@ class Acceptor:
         write_timeout: float,
         write_buffer: int,
         linger: float,
+        websocket: WebSocketSettings | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
     ) -> None:
@@ -81,6 +84,8 @@ class Acceptor:
         self.write_timeout = write_timeout
         self.write_buffer = write_buffer
         self.linger = linger
+        # None where the application speaks no WebSocket: the request is then an HTTP request like any other.
+        self.websocket = websocket
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
@@ -361,6 +366,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         peers = self._peers
         if peers is None:
             peers = self._find_peers()
+        websocket = acceptor.websocket
+        if websocket is not None and head.protocol == b"websocket":
+            return WebSocketExchange(gateway, stream, head, peers, websocket)
         return HTTPExchange(gateway, stream, head, peers)
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:
