@@ -3,7 +3,6 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +161,7 @@ async def lifespan(receive: Any, send: Any) -> None:
             return
 
 
-def start_later(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-) -> asyncio.Task[Any]:
+def start_later(loop: asyncio.AbstractEventLoop, coroutine: Any, /, **options: Any) -> asyncio.Task[Any]:
     return asyncio.Task(coroutine, loop=loop, **options)
 
 

@@ -160,8 +160,9 @@ class Instance:
     def check_alive(self) -> None:
         code = self.process.poll()
         if code is not None:
-            ended = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            raise ServerError(f"{ended}{self.log_tail()}")
+            if code < 0:
+                raise ServerError(f"died of {signal.Signals(-code).name}")
+            raise ServerError(f"ended with code {code}{self.log_tail()}")
 
     def log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").split("\n")
