@@ -45,8 +45,10 @@ def open_listener(bind: Bind) -> socket.socket:
 
 
 def _open_tcp(host: str, port: int) -> socket.socket:
+    # Octets where they will do: a str loads the tables of IDNA, a megabyte.
+    name = host.encode() if host.isascii() else host
     family, kind, proto, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listener = socket.socket(family, kind, proto)
     try:
