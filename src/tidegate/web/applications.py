@@ -1,0 +1,176 @@
+"""The application: routes inside middleware inside error handling, and a lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from tidegate.web.datastructures import State, URLPath
+from tidegate.web.jsoncodec import JSONCodec, current_codec
+from tidegate.web.middleware import Middleware, wrap
+from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
+from tidegate.web.middleware.errors import ServerErrorMiddleware
+from tidegate.web.middleware.exceptions import ExceptionMiddleware
+from tidegate.web.routing import BaseRoute, Route, Router, WebSocketRoute
+
+if TYPE_CHECKING:
+    from tidegate.web.middleware import _MiddlewareFactory
+    from tidegate.web.middleware.inline import InlineFunction
+    from tidegate.web.requests import Request
+    from tidegate.web.responses import Response
+    from tidegate.web.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
+
+P = ParamSpec("P")
+AppType = TypeVar("AppType", bound="Application")
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
+__all__ = ["Application"]
+
+
+class Application:
+    """An ASGI application of routes, middleware and exception handlers.
+
+    json: who encodes JSONResponse and decodes request.json() (default: msgspec).
+    absolute_urls: whether url_for gives an absolute URL (default) or a path.
+    mounted_lifespans: whether the lifespans of what is mounted here run inside this one's (default: yes).
+    max_body_size: octets; None is no limit of the application's own.
+    """
+
+    def __init__(
+        self: AppType,
+        debug: bool = False,
+        routes: Sequence[BaseRoute] | None = None,
+        middleware: Sequence[Middleware] | None = None,
+        exception_handlers: Mapping[Any, ExceptionHandler] | None = None,
+        lifespan: Lifespan[AppType] | None = None,
+        *,
+        max_body_size: int | None = None,
+        json: JSONCodec | None = None,
+        absolute_urls: bool = True,
+        mounted_lifespans: bool = True,
+        redirect_slashes: bool = True,
+    ) -> None:
+        self.debug = debug
+        self.state = State()
+        self.router = Router(
+            routes, lifespan=lifespan, redirect_slashes=redirect_slashes, mounted_lifespans=mounted_lifespans
+        )
+        self.exception_handlers = dict(exception_handlers or {})
+        self.user_middleware = [] if middleware is None else list(middleware)
+        self.max_body_size = max_body_size
+        self.json = json
+        self.absolute_urls = absolute_urls
+        self.middleware_stack: ASGIApp | None = None
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Server errors outermost, then the body limit, the user's middleware, the exception handlers, the router."""
+        server_error: ExceptionHandler | None = None
+        handlers: dict[Any, ExceptionHandler] = {}
+        for key, handler in self.exception_handlers.items():
+            if key in (500, Exception):
+                server_error = handler
+            else:
+                handlers[key] = handler
+        app: ASGIApp = ExceptionMiddleware(self.router, handlers=handlers, debug=self.debug)
+        if self.user_middleware:
+            app = wrap(app, self.user_middleware)
+            # What the user's middleware raises has handlers too.
+            app = ExceptionMiddleware(app, handlers=handlers, debug=self.debug, outer=True)
+        if self.max_body_size is not None:
+            app = RequestBodyLimitMiddleware(app, self.max_body_size)
+        return ServerErrorMiddleware(app, handler=server_error, debug=self.debug)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return self.router.routes
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        return self.router.url_path_for(name, **path_params)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        stack = self.middleware_stack
+        if stack is None:
+            stack = self.middleware_stack = self.build_middleware_stack()
+        if self.json is not None:
+            current_codec.set(self.json)
+        await stack(scope, receive, send)
+
+    def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
+        self.router.mount(path, app=app, name=name)
+
+    def host(self, host: str, app: ASGIApp, name: str | None = None) -> None:
+        self.router.host(host, app=app, name=name)
+
+    def add_middleware(
+        self, middleware_class: _MiddlewareFactory[P] | InlineFunction, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Put a middleware outside those that are there. Raises RuntimeError once the application has started."""
+        if self.middleware_stack is not None:
+            raise RuntimeError("Cannot add middleware after an application has started")
+        self.user_middleware.insert(0, Middleware(middleware_class, *args, **kwargs))
+
+    def add_exception_handler(
+        self, exc_class_or_status_code: int | type[Exception], handler: ExceptionHandler
+    ) -> None:
+        self.exception_handlers[exc_class_or_status_code] = handler
+
+    def add_route(
+        self,
+        path: str,
+        route: Callable[[Request[Any]], Awaitable[Response] | Response],
+        methods: list[str] | None = None,
+        name: str | None = None,
+        include_in_schema: bool = True,
+    ) -> None:
+        self.router.add_route(path, route, methods=methods, name=name, include_in_schema=include_in_schema)
+
+    def route(
+        self,
+        path: str,
+        *,
+        methods: Collection[str] | None = None,
+        name: str | None = None,
+        include_in_schema: bool = True,
+        middleware: Sequence[Middleware] | None = None,
+        max_body_size: int | None = None,
+    ) -> Callable[[EndpointT], EndpointT]:
+        """`@app.route("/items/{id:int}", methods=["GET", "PUT"])`: the decorated endpoint answers this path."""
+
+        def register(endpoint: EndpointT) -> EndpointT:
+            self.router.routes.append(
+                Route(
+                    path,
+                    endpoint,
+                    methods=methods,
+                    name=name,
+                    include_in_schema=include_in_schema,
+                    middleware=middleware,
+                    max_body_size=max_body_size,
+                )
+            )
+            return endpoint
+
+        return register
+
+    def get(self, path: str, **options: Any) -> Callable[[EndpointT], EndpointT]:
+        return self.route(path, methods=["GET"], **options)
+
+    def post(self, path: str, **options: Any) -> Callable[[EndpointT], EndpointT]:
+        return self.route(path, methods=["POST"], **options)
+
+    def put(self, path: str, **options: Any) -> Callable[[EndpointT], EndpointT]:
+        return self.route(path, methods=["PUT"], **options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[EndpointT], EndpointT]:
+        return self.route(path, methods=["PATCH"], **options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[EndpointT], EndpointT]:
+        return self.route(path, methods=["DELETE"], **options)
+
+    def websocket(self, path: str, *, name: str | None = None) -> Callable[[EndpointT], EndpointT]:
+        def register(endpoint: EndpointT) -> EndpointT:
+            self.router.routes.append(WebSocketRoute(path, endpoint, name=name))
+            return endpoint
+
+        return register
