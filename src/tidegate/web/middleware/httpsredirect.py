@@ -1,0 +1,26 @@
+"""Redirects http to https, and ws to wss."""
+
+from typing import TYPE_CHECKING
+
+from tidegate.web.datastructures import URL
+from tidegate.web.responses import RedirectResponse
+
+if TYPE_CHECKING:
+    from tidegate.web.types import ASGIApp, Receive, Scope, Send
+
+
+class HTTPSRedirectMiddleware:
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] in ("http", "websocket") and scope["scheme"] in ("http", "ws"):
+            url = URL(scope=scope)
+            netloc = url.netloc
+            if url.port in (80, 443):  # the default port of either scheme goes unsaid
+                netloc = netloc.rpartition(":")[0]
+            scheme = {"http": "https", "ws": "wss"}[url.scheme]
+            response = RedirectResponse(url.replace(scheme=scheme, netloc=netloc), status_code=307)
+            await response(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
