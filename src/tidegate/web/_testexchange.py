@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-EXTENSIONS = (
-    "http.response.debug",
-    "http.response.trailers",
-    "http.response.early_hint",
-    "http.response.push",
-)
+EXTENSIONS = ("http.response.debug", "http.response.trailers")
 
 
 def is_asgi3(app: Any) -> bool:
@@ -40,8 +35,10 @@ def as_asgi3(app: Any) -> ASGIApp:
     return asgi3
 
 
-def scope_of(request: Any, root_path: str, client: tuple[str, int], state: dict[str, Any]) -> Scope:
-    """The ASGI scope of an httpx request, HTTP or WebSocket by its scheme."""
+def scope_of(
+    request: Any, root_path: str, client: tuple[str, int], state: dict[str, Any], extensions: Sequence[str] = ()
+) -> Scope:
+    """The ASGI scope of an httpx request, HTTP or WebSocket by its scheme; `extensions` are offered besides EXTENSIONS."""
     url = request.url
     scheme = url.scheme
     netloc = url.netloc.decode("ascii")
@@ -72,7 +69,7 @@ def scope_of(request: Any, root_path: str, client: tuple[str, int], state: dict[
         scope["extensions"] = {"websocket.http.response": {}}
     else:
         scope["method"] = request.method
-        scope["extensions"] = {name: {} for name in EXTENSIONS}
+        scope["extensions"] = {name: {} for name in (*EXTENSIONS, *extensions)}
     return scope
 
 
@@ -125,7 +122,8 @@ class Exchange:
         if self.chunks:
             chunk = self.chunks.pop(0)
             return {"type": "http.request", "body": chunk, "more_body": bool(self.chunks)}
-        await self.response_complete.wait()
+        if not self.response_complete.is_set():
+            await self.response_complete.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -141,12 +139,11 @@ class Exchange:
             assert self.response_started, 'Received "http.response.body" without "http.response.start".'
             assert not self.body_complete, 'Received "http.response.body" after response completed.'
             body, more_body = message.get("body", b""), message.get("more_body", False)
-            if not more_body:
-                self.body_complete = True
-                if not self.trailers_expected:
-                    self.response_complete.set()
+            self.body_complete = not more_body
             if body and self.scope["method"] != "HEAD":
                 await self.events.send(message)
+            if self.body_complete and not self.trailers_expected:
+                self.response_complete.set()
         elif kind == "http.response.trailers":
             assert self.trailers_expected, 'Received unexpected "http.response.trailers".'
             assert self.body_complete, 'Received "http.response.trailers" before the body was complete.'

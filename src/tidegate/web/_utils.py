@@ -1,11 +1,12 @@
 """What several modules of the toolkit need, and nobody else should import."""
 
 import functools
-import inspect
 import re
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
@@ -13,15 +14,19 @@ import anyio.abc
 
 from tidegate.asgi import Scope
 
-T_co = TypeVar("T_co", covariant=True)
+# Before 3.12 only asyncio's own marks (which mocks of coroutine functions carry) can be told this way.
+if sys.version_info >= (3, 12):
+    from inspect import iscoroutinefunction
+else:
+    from asyncio import iscoroutinefunction
 
 
 def is_async_callable(obj: Any) -> bool:
     """Whether calling `obj` gives a coroutine: a coroutine function, a partial of one, an object with async `__call__`."""
     while isinstance(obj, functools.partial):
         obj = obj.func
-    return inspect.iscoroutinefunction(obj) or (
-        callable(obj) and inspect.iscoroutinefunction(getattr(obj, "__call__", None))  # noqa: B004
+    return iscoroutinefunction(obj) or (
+        callable(obj) and iscoroutinefunction(getattr(obj, "__call__", None))  # noqa: B004
     )
 
 
@@ -86,7 +91,7 @@ def get_route_path(scope: Scope) -> str:
 
 
 # RFC 3986 §3.2.2: IP-literal in brackets, or a reg-name/IPv4address; RFC 9110 §7.2 adds only the port.
-HOST = re.compile(r"(\[(?:[0-9a-fA-F:.]+|v[0-9a-fA-F]+\.[0-9A-Za-z!$&\'()*+,;=._~:-]+)\]|[0-9A-Za-z!$&'()*+,;=._~%-]+)(?::([0-9]+))?")
+HOST = re.compile(r"(\[(?:[0-9a-fA-F:.]+|[vV][0-9a-fA-F]+\.[0-9A-Za-z!$&\'()*+,;=._~:-]+)\]|[0-9A-Za-z!$&'()*+,;=._~%-]+)(?::([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +111,12 @@ class ParsedHost:
 def parse_host_header(host_header: str | None) -> ParsedHost | None:
     """The parts of a Host field value, or None if it is missing or malformed (RFC 9110 §7.2)."""
     match = HOST.fullmatch(host_header) if host_header else None
-    return ParsedHost(match[1], match[2]) if match else None
+    if match is None:
+        return None
+    host = match[1]
+    if host.startswith("[") and host[1] not in "vV":
+        try:
+            IPv6Address(host[1:-1])
+        except ValueError:
+            return None
+    return ParsedHost(host, match[2])

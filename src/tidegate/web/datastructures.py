@@ -109,7 +109,7 @@ class URL:
 
     def replace(self, **kwargs: Any) -> URL:
         """This URL with other `scheme`, `username`, `password`, `hostname`, `port`, `path`, `query` or `fragment`."""
-        if kwargs.keys() & {"username", "password", "hostname", "port"}:
+        if not kwargs.keys().isdisjoint(("username", "password", "hostname", "port")):
             authority = {
                 "username": self.username,
                 "password": self.password,
@@ -174,6 +174,7 @@ def url_components_of(scope: Scope) -> SplitResult:
     """The URL parts of a request. A malformed Host is ignored: nothing in it may move the authority or the path."""
     scheme = scope.get("scheme") or "http"
     netloc = ""
+    path = scope["path"].translate(PATH_DELIMITERS)
     for name, value in scope["headers"]:
         if name == b"host":
             host = parse_host_header(value.decode("latin-1"))
@@ -182,17 +183,18 @@ def url_components_of(scope: Scope) -> SplitResult:
             break
     if not netloc:
         server = scope.get("server")
-        if server is None:
-            return SplitResult("", "", scope["path"].translate(PATH_DELIMITERS), "", "")
-        hostname, port = server
+        hostname, port = (None, None) if server is None else server
         if port is not None:  # a Unix socket has no port, and its path is no host
             netloc = f"[{hostname}]" if ":" in hostname else hostname
             if port != DEFAULT_PORTS.get(scheme):
                 netloc = f"{netloc}:{port}"
-    path = scope["path"].translate(PATH_DELIMITERS)
     query = quote(scope.get("query_string", b""), safe="!$%&'()*+,/:;=?@[]^`{|}~-._\"<>\\").replace("#", "%23")
     if not netloc:
+        if path.startswith("//"):  # by itself it would name an authority
+            path = f"/%2F{path[2:]}"
         return SplitResult("", "", path, query, "")
+    if path and not path.startswith("/"):  # nor may the path lengthen the authority
+        path = f"/{path}"
     return SplitResult(scheme, netloc, path, query, "")
 
 

@@ -109,7 +109,7 @@ class WebSocketEndpoint:
                 await websocket.close(code=status.WS_1003_UNSUPPORTED_DATA)
                 raise RuntimeError("Malformed JSON data received.") from None
         assert self.encoding is None, f"Unsupported 'encoding' attribute {self.encoding}"
-        return text if text else data
+        return data if text is None else text
 
     async def on_connect(self, websocket: WebSocket[Any]) -> None:
         """Override to handle an incoming connection: it is accepted unless you do otherwise."""

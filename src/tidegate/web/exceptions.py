@@ -6,6 +6,9 @@ import http
 from collections.abc import Mapping
 
 
+KNOWN_STATUSES = frozenset(http.HTTPStatus)
+
+
 class HTTPException(Exception):
     """Answer with `status_code`; `detail` defaults to its reason phrase (RFC 9110 §15)."""
 
@@ -13,7 +16,9 @@ class HTTPException(Exception):
         self, status_code: int, detail: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         self.status_code = status_code
-        self.detail = http.HTTPStatus(status_code).phrase if detail is None else detail
+        if detail is None:
+            detail = http.HTTPStatus(status_code).phrase if status_code in KNOWN_STATUSES else ""
+        self.detail = detail
         self.headers = headers
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
+from enum import Enum
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
@@ -211,3 +212,17 @@ class MultiPartParser:
             await self._write(self._file)
         await self._file.seek(0)
         self.items.append((self._name, self._file))
+
+
+class FormMessage(Enum):
+    """Kept for what imports it; nothing here uses it."""
+
+    FIELD_START = 1
+    FIELD_NAME = 2
+    FIELD_DATA = 3
+    FIELD_END = 4
+    END = 5
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        return None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import warnings
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from tidegate.web.exceptions import StarletteDeprecationWarning
 
 if TYPE_CHECKING:
     from tidegate.web.routing import Router
@@ -13,6 +17,27 @@ if TYPE_CHECKING:
 @contextlib.asynccontextmanager
 async def default_lifespan(app: Any) -> AsyncGenerator[Mapping[str, Any], None]:
     yield {}
+
+
+def as_context_manager(lifespan: Any) -> Any:
+    """`lifespan`, or for a bare generator function the context manager it should have been made."""
+    if inspect.isasyncgenfunction(lifespan):
+        factory = contextlib.asynccontextmanager(lifespan)
+    elif inspect.isgeneratorfunction(lifespan):
+        synchronous = contextlib.contextmanager(lifespan)
+
+        @contextlib.asynccontextmanager
+        async def factory(app: Any) -> AsyncGenerator[Any, None]:
+            with synchronous(app) as state:
+                yield state
+    else:
+        return lifespan
+    warnings.warn(
+        "A generator function as lifespan is deprecated: decorate it by @contextlib.asynccontextmanager",
+        StarletteDeprecationWarning,
+        stacklevel=4,
+    )
+    return factory
 
 
 def mounted_routers(router: Router) -> list[tuple[Any, Router]]:

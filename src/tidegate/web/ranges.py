@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 
@@ -72,9 +73,12 @@ def is_position(text: str) -> bool:
     return not text or (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS)
 
 
+ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
+
+
 def entity_tags(value: str) -> list[str]:
-    """The members of an If-Match or If-None-Match field (RFC 9110 §8.8.3), `W/` kept."""
-    return [member.strip() for member in value.split(",") if member.strip()]
+    """The members of an If-Match or If-None-Match field (RFC 9110 §8.8.3), `W/` kept; unquoted ones as they are."""
+    return ENTITY_TAG.findall(value)
 
 
 def not_modified(request: Headers, etag: str | None, last_modified: str | None) -> bool:
@@ -85,7 +89,7 @@ def not_modified(request: Headers, etag: str | None, last_modified: str | None) 
             return False
         opaque = etag.removeprefix("W/")
         tags = entity_tags(",".join(none_match))
-        return "*" in tags or any(tag.removeprefix("W/") == opaque for tag in tags)
+        return tags == ["*"] or any(tag.removeprefix("W/") == opaque for tag in tags)
     since, modified = http_date(request.get("if-modified-since")), http_date(last_modified)
     return since is not None and modified is not None and since >= modified
 
@@ -95,7 +99,7 @@ def precondition_failed(request: Headers, etag: str | None, last_modified: str |
     match = request.getlist("if-match")
     if match:
         tags = entity_tags(",".join(match))
-        return "*" not in tags and (etag is None or etag.startswith("W/") or etag not in tags)
+        return tags != ["*"] and (etag is None or etag.startswith("W/") or etag not in tags)
     since, modified = http_date(request.get("if-unmodified-since")), http_date(last_modified)
     return since is not None and modified is not None and modified > since
 

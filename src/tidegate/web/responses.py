@@ -413,10 +413,7 @@ class FileResponse(Response):
                     unsatisfied = {"content-range": f"bytes */{error.max_size}"}
                     response = PlainTextResponse(status_code=416, headers=unsatisfied)
             if response is None:
-                try:
-                    await self._send_ranges(ranges, stat_result.st_size, method == "HEAD", scope, receive, send)
-                except OSError:
-                    raise ClientDisconnect() from None
+                await self._send_ranges(ranges, stat_result.st_size, method == "HEAD", scope, receive, send)
         if response is not None:
             await response(scope, receive, send)
         if self.background is not None:
@@ -510,11 +507,8 @@ class FileResponse(Response):
         size: int,
         send: Send,
     ) -> None:
-        try:
-            file = await in_file_thread(open, self.path, "rb")
-        except OSError as error:  # not the client's leaving, which is an OSError too
-            raise RuntimeError(f"File at path {self.path} cannot be read: {error.strerror}.") from error
-        try:
+        async with await anyio.open_file(self.path, "rb") as opened:
+            file = opened.wrapped
             await send(start_message)
             if ranges is None:
                 more_body = True
@@ -529,26 +523,21 @@ class FileResponse(Response):
             for start, end in ranges:
                 head = byteranges_head(boundary, content_type, start, end, size)
                 await send({"type": "http.response.body", "body": head, "more_body": True})
-                if not await self._send_range(file, start, end, send, more_after=True):
-                    break  # the file has shrunk: Content-Length can no longer be kept
+                await self._send_range(file, start, end, send, more_after=True)
                 await send({"type": "http.response.body", "body": b"\r\n", "more_body": True})
             tail = f"--{boundary}--".encode("latin-1")
             await send({"type": "http.response.body", "body": tail, "more_body": False})
-        finally:
-            with anyio.CancelScope(shield=True):
-                await in_file_thread(file.close)
 
-    async def _send_range(self, file: BinaryIO, start: int, end: int, send: Send, *, more_after: bool) -> bool:
-        """Send the octets [start, end). False if the file ends before."""
+    async def _send_range(self, file: BinaryIO, start: int, end: int, send: Send, *, more_after: bool) -> None:
+        """Send the octets [start, end). Raises RuntimeError if the file ends before: Content-Length cannot be kept."""
         await in_file_thread(file.seek, start)
         while start < end:
             chunk = await in_file_thread(file.read, min(self.chunk_size, end - start))
-            start += len(chunk)
-            complete = start >= end or not chunk
-            await send({"type": "http.response.body", "body": chunk, "more_body": more_after or not complete})
             if not chunk:
-                return False
-        return True
+                raise RuntimeError(f"File at path {self.path} is shorter than expected.")
+            start += len(chunk)
+            more_body = more_after or start < end
+            await send({"type": "http.response.body", "body": chunk, "more_body": more_body})
 
     def generate_multipart(
         self, ranges: Sequence[tuple[int, int]], boundary: str, max_size: int, content_type: str

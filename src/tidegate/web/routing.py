@@ -26,7 +26,7 @@ from tidegate.web.convertors import (
 )
 from tidegate.web.datastructures import URL, Headers, URLPath
 from tidegate.web.exceptions import HTTPException
-from tidegate.web.lifespan import default_lifespan, run_lifespan
+from tidegate.web.lifespan import as_context_manager, default_lifespan, run_lifespan
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
 from tidegate.web.requests import Request
@@ -393,6 +393,8 @@ class Mount(BaseRoute):
         child_scope["app_root_path"] = scope.get("app_root_path", root_path)
         child_scope["root_path"] = root_path + route_path[: -len(remaining)]
         child_scope["endpoint"] = self.app
+        child_scope["route"] = self
+        child_scope["tidegate.web.route_prefix"] = scope.get("tidegate.web.route_prefix", "") + self.path
         return Match.FULL, child_scope
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -446,11 +448,11 @@ class Host(BaseRoute):
         if scope["type"] not in ("http", "websocket"):
             return Match.NONE, {}
         host = parse_host_header(Headers(scope=scope).get("host"))
-        match = self.host_regex.match(host.host) if host is not None else None
+        match = self.host_regex.match(host.host.lower()) if host is not None else None
         if match is None:
             return Match.NONE, {}
         params = merged_params(scope, match, self.param_convertors)
-        return Match.FULL, {"path_params": params, "endpoint": self.app}
+        return Match.FULL, {"path_params": params, "endpoint": self.app, "route": self}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         if self.name is not None and name == self.name and "path" in path_params:
@@ -537,9 +539,7 @@ class Router:
         if lifespan is None:
             self.lifespan_context: Lifespan[Any] = default_lifespan
         else:
-            if inspect.isasyncgenfunction(lifespan):
-                raise TypeError("lifespan must be an async context manager: decorate it by @asynccontextmanager")
-            self.lifespan_context = lifespan
+            self.lifespan_context = as_context_manager(lifespan)
         self.middleware_stack: ASGIApp = wrap(self.app, middleware)
         if max_body_size is not None:
             self.middleware_stack = RequestBodyLimitMiddleware(self.middleware_stack, max_body_size)

@@ -94,8 +94,16 @@ class SchemaGenerator(BaseSchemaGenerator):
     def get_schema(self, routes: list[BaseRoute]) -> dict[str, Any]:
         schema = dict(self.base_schema)
         paths: dict[str, Any] = schema.setdefault("paths", {})
+        # OpenAPI 3.2 is the first that knows QUERY.
+        knows_query = version_of(schema) >= (3, 2)
         for endpoint in self.get_endpoints(routes):
+            if endpoint.http_method == "query" and not knows_query:
+                continue
             parsed = self.parse_docstring(endpoint.func)
             if parsed:
                 paths.setdefault(endpoint.path, {})[endpoint.http_method] = parsed
         return schema
+
+
+def version_of(schema: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(schema.get("openapi", "")).split(".")[:2] if part.isdigit())

@@ -10,14 +10,13 @@ import contextlib
 import json
 import math
 import warnings
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urljoin
 
 import anyio
-import anyio.abc
 import anyio.from_thread
 from anyio.streams.stapled import StapledObjectStream
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import httpx2 as httpx
     from typing_extensions import Self
 
-    from tidegate.web.types import ASGIApp, Message, Scope
+    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 else:
     try:
         import httpx2 as httpx
@@ -55,7 +54,8 @@ __all__ = [
     "WebSocketTestSession",
 ]
 
-PortalFactory = Callable[[], AbstractContextManager[anyio.abc.BlockingPortal]]
+ASGIInstance = Callable[["Receive", "Send"], Awaitable[None]]
+PortalFactory = Callable[[], AbstractContextManager[anyio.from_thread.BlockingPortal]]
 RequestData = Mapping[str, str | Iterable[str] | bytes]
 
 
@@ -205,7 +205,7 @@ class _ResponseStream(httpx.SyncByteStream):
     def __init__(
         self,
         exchange: Exchange,
-        portal: anyio.abc.BlockingPortal,
+        portal: anyio.from_thread.BlockingPortal,
         stack: contextlib.ExitStack,
         running: Future[None],
         raise_server_exceptions: bool,
@@ -244,6 +244,7 @@ class _TestClientTransport(httpx.BaseTransport):
         *,
         client: tuple[str, int],
         app_state: dict[str, Any],
+        extensions: Sequence[str] = (),
     ) -> None:
         self.app = app
         self.raise_server_exceptions = raise_server_exceptions
@@ -251,9 +252,10 @@ class _TestClientTransport(httpx.BaseTransport):
         self.portal_factory = portal_factory
         self.app_state = app_state
         self.client = client
+        self.extensions = extensions
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        scope = scope_of(request, self.root_path, self.client, self.app_state)
+        scope = scope_of(request, self.root_path, self.client, self.app_state, self.extensions)
         if scope["type"] == "websocket":
             raise _Upgrade(WebSocketTestSession(self.app, scope, self.portal_factory))
         chunks = [request.read()]
@@ -298,11 +300,15 @@ def websocket_headers(subprotocols: Sequence[str] | None, headers: Any) -> dict[
 
 
 class TestClient(httpx.Client):
-    """An httpx client of one application. In a `with` block its lifespan runs, and one event loop serves all requests."""
+    """An httpx client of one application. In a `with` block its lifespan runs, and one event loop serves all requests.
+
+    extensions: ASGI extensions to offer besides debug and trailers: "http.response.early_hint", "http.response.push". What
+    the application sends through them is in `response.extensions` under the same names.
+    """
 
     __test__ = False
     task: Future[None]
-    portal: anyio.abc.BlockingPortal | None = None
+    portal: anyio.from_thread.BlockingPortal | None = None
 
     def __init__(
         self,
@@ -316,6 +322,8 @@ class TestClient(httpx.Client):
         headers: dict[str, str] | None = None,
         follow_redirects: bool = True,
         client: tuple[str, int] = ("testclient", 50000),
+        *,
+        extensions: Sequence[str] = (),
     ) -> None:
         self.async_backend = _AsyncBackend(backend=backend, backend_options=backend_options or {})
         self.app = as_asgi3(app)
@@ -327,6 +335,7 @@ class TestClient(httpx.Client):
             root_path=root_path,
             app_state=self.app_state,
             client=client,
+            extensions=extensions,
         )
         super().__init__(
             base_url=base_url,
@@ -337,7 +346,7 @@ class TestClient(httpx.Client):
         )
 
     @contextlib.contextmanager
-    def _portal_factory(self) -> Generator[anyio.abc.BlockingPortal, None, None]:
+    def _portal_factory(self) -> Generator[anyio.from_thread.BlockingPortal, None, None]:
         if self.portal is not None:
             yield self.portal
         else:

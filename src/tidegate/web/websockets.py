@@ -42,7 +42,7 @@ class WebSocketDisconnect(Exception):
 
 
 class WebSocketDisconnected(RuntimeError):
-    """Used after it was closed."""
+    """Used before it was accepted, or after it was closed."""
 
 
 class WebSocketFrameError(KeyError, RuntimeError):
@@ -139,12 +139,7 @@ class WebSocket(HTTPConnection[StateT]):
 
     async def _receive_frame(self, kind: str) -> Any:
         if self.application_state is not WebSocketState.CONNECTED:
-            error = (
-                WebSocketDisconnected
-                if self.application_state is WebSocketState.DISCONNECTED
-                else RuntimeError
-            )
-            raise error('WebSocket is not connected. Need to call "accept" first.')
+            raise WebSocketDisconnected('WebSocket is not connected. Need to call "accept" first.')
         message = await self.receive()
         self._raise_on_disconnect(message)
         data = message.get(kind)

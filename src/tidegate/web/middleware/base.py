@@ -24,12 +24,15 @@ BodyStreamGenerator: TypeAlias = AsyncGenerator[bytes | MutableMapping[str, Any]
 class _CachedRequest(Request[Any]):
     """The request that `dispatch` sees: what it reads of the body, the application behind it still gets."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive)
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, send)
         self._replayed = False
 
     async def wrapped_receive(self) -> Message:
         read = self._read
+        if read.content is not None and not self._replayed:
+            self._replayed = True
+            return {"type": "http.request", "body": read.content, "more_body": False}
         if read.disconnected:
             return {"type": "http.disconnect"}
         if self._replayed or (read.consumed and read.content is None and not read.pending):
@@ -40,10 +43,8 @@ class _CachedRequest(Request[Any]):
             message = await self.receive()
             if message["type"] != "http.disconnect":
                 raise RuntimeError(f"Unexpected message received: {message['type']}")
+            read.disconnected = True
             return message
-        if read.content is not None:
-            self._replayed = True
-            return {"type": "http.request", "body": read.content, "more_body": False}
         try:
             stream = self.stream()
             try:
@@ -67,8 +68,8 @@ class BaseHTTPMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = _CachedRequest(scope, receive)
-        call = _Call(self.app, request.wrapped_receive)
+        request = _CachedRequest(scope, receive, send)
+        call = _Call(self.app, request.wrapped_receive, send)
         with call.sending, call.sent:
             async with create_collapsing_task_group() as task_group:
                 call.task_group = task_group
@@ -86,9 +87,11 @@ class _Call:
 
     task_group: anyio.abc.TaskGroup
 
-    def __init__(self, app: ASGIApp, receive: Receive) -> None:
+    def __init__(self, app: ASGIApp, receive: Receive, outer_send: Send) -> None:
         self.app = app
         self.receive = receive
+        self.outer_send = outer_send
+        self.finished = anyio.Event()
         self.error: Exception | None = None
         self.error_raised = False
         self.answered = False
@@ -121,10 +124,16 @@ class _Call:
                 self.error = error
 
     async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.early_hint":
+            await self.outer_send(message)
+            return
         try:
             await self.sending.send(message)
         except anyio.BrokenResourceError:
             return  # dispatch has answered without it
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            # What the application does after its response happens after the response has really been sent.
+            await self.finished.wait()
 
     async def _receive(self) -> Message:
         # Once the response is sent nothing more can come; a wait that has begun ends then.
@@ -154,6 +163,7 @@ class _Call:
     def finish(self) -> None:
         """The response has been sent: let go of the application, which may still run its background tasks."""
         self.answered = True
+        self.finished.set()
         for scope in list(self.waiting):
             scope.cancel()
         self.sent.close()
@@ -162,11 +172,7 @@ class _Call:
         """Raise the application's error, once, without the context it is raised in here."""
         if self.error is not None and not self.error_raised:
             self.error_raised = True
-            context = self.error.__context__
-            try:
-                raise self.error
-            finally:
-                self.error.__context__ = context
+            raise self.error from self.error.__cause__ or self.error.__context__
 
 
 class _StreamingResponse(Response):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_SIZE_SCOPE_KEY = "tidegate.web.max_body_size"
+LIMIT_KEY = "tidegate.web.body_limit"
 
 
 class BodyTooLarge(HTTPException):
@@ -31,10 +32,10 @@ class RequestBodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit: BodyLimit | None = scope.get(MAX_BODY_SIZE_SCOPE_KEY)
+        limit: BodyLimit | None = scope.get(LIMIT_KEY)
         if limit is not None:
             limit.max_body_size = self.max_body_size
-            await self.app(scope, receive, send)
+            await self.app({**scope, MAX_BODY_SIZE_SCOPE_KEY: self.max_body_size}, receive, send)
             return
         await RequestBodyLimitResponder(self.app, self.max_body_size)(scope, receive, send)
 
@@ -65,7 +66,7 @@ class RequestBodyLimitResponder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A copy: what this layer puts in the scope is for what lies inside it.
-        self.scope = {**scope, MAX_BODY_SIZE_SCOPE_KEY: self.limit}
+        self.scope = {**scope, MAX_BODY_SIZE_SCOPE_KEY: self.limit.max_body_size, LIMIT_KEY: self.limit}
         self.receive, self.send = receive, send
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit():

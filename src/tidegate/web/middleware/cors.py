@@ -127,8 +127,7 @@ class CORSMiddleware:
             fields = list(message.get("headers", ()))
             headers = MutableHeaders(raw=fields)
             message = {**message, "headers": fields}
-            if self.preflight_explicit_allow_origin:
-                headers.add_vary_header("Origin")
+            headers.add_vary_header("Origin")
             origin = request_headers.get("origin")
             if origin is not None:
                 headers.update(self.simple_headers)

@@ -98,7 +98,7 @@ class IdentityResponder:
     ) -> None:
         self.app = app
         self.minimum_size = minimum_size
-        self.exclude_content_types = exclude_content_types
+        self.exclude_content_types = tuple(map(bare_type, exclude_content_types))
         self.send: Send = unattached_send
         self.initial_message: Message = {}
         self.started = False
@@ -109,7 +109,7 @@ class IdentityResponder:
         await self.app(scope, receive, self.send_with_compression)
 
     def _excluded(self, headers: Headers) -> bool:
-        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        content_type = bare_type(headers.get("content-type", ""))
         for pattern in self.exclude_content_types:
             if pattern.endswith("/*"):
                 if content_type.startswith(pattern[:-1]):
@@ -155,7 +155,8 @@ class IdentityResponder:
         if compressed is not body:
             headers["Content-Encoding"] = self.content_encoding
             weaken_etag(headers)
-            if more_body:
+            # With trailers the length is not what ends the body.
+            if more_body or self.initial_message.get("trailers", False):
                 del headers["Content-Length"]
             else:
                 headers["Content-Length"] = str(len(compressed))
@@ -164,6 +165,10 @@ class IdentityResponder:
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
         return body
+
+
+def bare_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def weaken_etag(headers: MutableHeaders) -> None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tidegate.web.datastructures import URL
-from tidegate.web.responses import RedirectResponse
+from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
 
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Receive, Scope, Send
@@ -19,8 +19,12 @@ class HTTPSRedirectMiddleware:
             netloc = url.netloc
             if url.port in (80, 443):  # the default port of either scheme goes unsaid
                 netloc = netloc.rpartition(":")[0]
-            scheme = {"http": "https", "ws": "wss"}[url.scheme]
-            response = RedirectResponse(url.replace(scheme=scheme, netloc=netloc), status_code=307)
+            response: Response
+            if netloc:
+                scheme = {"http": "https", "ws": "wss"}[url.scheme]
+                response = RedirectResponse(url.replace(scheme=scheme, netloc=netloc), status_code=307)
+            else:  # neither Host nor the server says where to
+                response = PlainTextResponse("Invalid host header", status_code=400)
             await response(scope, receive, send)
         else:
             await self.app(scope, receive, send)

@@ -12,6 +12,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.exceptions import StarletteDeprecationWarning
 from tidegate.web.requests import Request
 
@@ -30,8 +31,10 @@ def build_environ(scope: Scope, body: bytes) -> dict[str, Any]:
     """The WSGI environ of a scope (PEP 3333, "environ Variables"); text is octets decoded as Latin-1."""
     script_name = scope.get("root_path", "")
     path_info = scope["path"]
-    if script_name and path_info.startswith(script_name) and path_info[len(script_name) :][:1] in ("", "/"):
-        path_info = path_info[len(script_name) :]
+    if script_name and path_info.startswith(script_name):
+        rest = path_info[len(script_name) :]
+        if script_name.endswith("/") or rest[:1] in ("", "/"):
+            path_info = rest
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": script_name.encode("utf-8").decode("latin-1"),
@@ -85,7 +88,7 @@ class WSGIResponder:
     async def __call__(self, receive: Receive, send: Send) -> None:
         body = await Request[Any](self.scope, receive).body()
         environ = build_environ(self.scope, body)
-        async with anyio.create_task_group() as task_group:
+        async with create_collapsing_task_group() as task_group:
             task_group.start_soon(self.sender, send)
             async with self.stream_send:
                 await anyio.to_thread.run_sync(self.wsgi, environ, self.start_response)
