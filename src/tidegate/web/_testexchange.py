@@ -98,7 +98,6 @@ class Exchange:
         try:
             with self.cancel_scope:
                 await self.app(self.scope, self.receive, self.send)
-                assert not self.trailers_expected, "The application returned without its final trailers."
         except BaseException as error:
             self.error = error
             if not isinstance(error, Exception):
@@ -137,17 +136,17 @@ class Exchange:
             await self.events.send(message)
         elif kind == "http.response.body":
             assert self.response_started, 'Received "http.response.body" without "http.response.start".'
-            assert not self.body_complete, 'Received "http.response.body" after response completed.'
+            assert not self.body_complete, 'Received "http.response.body" after body completed.'
             body, more_body = message.get("body", b""), message.get("more_body", False)
             self.body_complete = not more_body
             if body and self.scope["method"] != "HEAD":
-                await self.events.send(message)
+                await self.events.send({"type": kind, "body": bytes(body)})  # the application may reuse its buffer
             if self.body_complete and not self.trailers_expected:
                 self.response_complete.set()
         elif kind == "http.response.trailers":
-            assert self.trailers_expected, 'Received unexpected "http.response.trailers".'
-            assert self.body_complete, 'Received "http.response.trailers" before the body was complete.'
-            assert self.trailers is not None
+            assert self.trailers is not None, 'Received "http.response.trailers" without declaring trailers.'
+            assert self.body_complete, 'Received "http.response.trailers" before body completed.'
+            assert self.trailers_expected, 'Received "http.response.trailers" after response completed.'
             self.trailers.extend((bytes(key), bytes(value)) for key, value in message.get("headers", []))
             if not message.get("more_trailers", False):
                 self.trailers_expected = False
@@ -158,6 +157,11 @@ class Exchange:
             self.early_hints.append(list(message["links"]))
         elif kind == "http.response.push":
             self.pushed.append((message["path"], list(message["headers"])))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the response is: the application may still have work to do."""
+        return self.body_complete and not self.trailers_expected
 
     def extensions(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -91,7 +91,7 @@ def get_route_path(scope: Scope) -> str:
 
 
 # RFC 3986 §3.2.2: IP-literal in brackets, or a reg-name/IPv4address; RFC 9110 §7.2 adds only the port.
-HOST = re.compile(r"(\[(?:[0-9a-fA-F:.]+|[vV][0-9a-fA-F]+\.[0-9A-Za-z!$&\'()*+,;=._~:-]+)\]|[0-9A-Za-z!$&'()*+,;=._~%-]+)(?::([0-9]+))?")
+HOST = re.compile(r"(\[(?:[0-9a-fA-F:.]+|v[0-9a-fA-F]+\.[0-9A-Za-z!$&\'()*+,;=._~:-]+)\]|[0-9A-Za-z!$&'()*+,;=._~%-]+)(?::([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class ParsedHost:
 
     @property
     def is_valid_port(self) -> bool:
-        return self.port is None or (len(self.port) <= 5 and int(self.port) <= 65535)
+        return self.port is None or int(self.port.lstrip("0")[:6] or 0) <= 65535
 
 
 def parse_host_header(host_header: str | None) -> ParsedHost | None:
@@ -114,7 +114,7 @@ def parse_host_header(host_header: str | None) -> ParsedHost | None:
     if match is None:
         return None
     host = match[1]
-    if host.startswith("[") and host[1] not in "vV":
+    if host.startswith("[") and host[1] != "v":
         try:
             IPv6Address(host[1:-1])
         except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence, ValuesView
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
@@ -121,7 +122,7 @@ class URL:
                 authority["hostname"] = split_authority(self.netloc)[0]
             hostname = kwargs.pop("hostname", None)
             if hostname is not None:
-                authority["hostname"] = f"[{hostname}]" if ":" in hostname and hostname[0] != "[" else hostname
+                authority["hostname"] = f"[{hostname}]" if is_ipv6(hostname) else hostname
             for key in ("username", "password", "port"):
                 if key in kwargs:
                     authority[key] = kwargs.pop(key)
@@ -158,6 +159,14 @@ class URL:
     def __repr__(self) -> str:
         shown = self.replace(password="********") if self.password else self
         return f"{self.__class__.__name__}({str(shown)!r})"
+
+
+def is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def split_authority(netloc: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 from collections.abc import AsyncGenerator
 from enum import Enum
@@ -38,11 +39,18 @@ def parse_media_type(value: str | None) -> tuple[str, dict[str, str]]:
         return "", {}
 
 
+def known_charset(charset: str) -> str:
+    try:
+        return codecs.lookup(charset).name
+    except LookupError:
+        return "latin-1"
+
+
 def decode_text(data: bytes | bytearray, charset: str) -> str:
-    """`data` in `charset`, or in Latin-1 if that fails or is unknown: what the client sent is never lost."""
+    """`data` in `charset`, or in Latin-1 if that fails: what the client sent is never lost."""
     try:
         return data.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeDecodeError, LookupError):  # LookupError: a codec, but none of text
         return data.decode("latin-1")
 
 
@@ -137,7 +145,7 @@ class MultiPartParser:
             _, parameters = parse_parameters(self.headers["Content-Type"])
             if "boundary" not in parameters:
                 raise MultiPartException("Missing boundary in multipart.")
-            self._charset = parameters.get("charset", "utf-8")
+            self._charset = known_charset(parameters.get("charset", "utf-8"))
             decoder = MultipartDecoder(parameters["boundary"].encode("latin-1", "replace"))
             async for chunk in self.stream:
                 for event, value in decoder.feed(chunk):

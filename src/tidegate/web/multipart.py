@@ -11,7 +11,7 @@ from typing import Any
 
 MAX_BOUNDARY_LENGTH = 70  # RFC 2046 §5.1.1
 MAX_PART_HEADER_SIZE = 8 * 1024
-MAX_PART_HEADERS = 32
+MAX_PART_HEADERS = 8
 MAX_PREAMBLE_SIZE = 8 * 1024
 MAX_EPILOGUE_SIZE = 64 * 1024
 MAX_PADDING = 256
@@ -78,7 +78,7 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
 
 def check_boundary(boundary: bytes) -> bytes:
     if not boundary or len(boundary) > MAX_BOUNDARY_LENGTH or not BOUNDARY_CHARACTERS.issuperset(boundary):
-        raise MultipartError("Invalid boundary in multipart.")
+        raise MultipartError("Invalid multipart data.")
     return boundary
 
 

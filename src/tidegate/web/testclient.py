@@ -209,7 +209,10 @@ class _ResponseStream(httpx.SyncByteStream):
         stack: contextlib.ExitStack,
         running: Future[None],
         raise_server_exceptions: bool,
+        open_streams: set[_ResponseStream],
     ) -> None:
+        self._open = open_streams
+        self._open.add(self)
         self._exchange = exchange
         self._portal = portal
         self._stack = stack
@@ -221,17 +224,28 @@ class _ResponseStream(httpx.SyncByteStream):
             message = self._portal.call(self._exchange.next_event)
             if message is None:
                 break
-            yield bytes(message.get("body", b""))
+            yield message["body"]
         set_debug_attributes(self.response, self._exchange)
+        self._raise_error()
+
+    def _raise_error(self) -> None:
         if self._raise and self._exchange.error is not None:
+            self._raise = False
             raise self._exchange.error
 
     def close(self) -> None:
+        """Let the application finish, if its response is complete; else cancel it."""
+        self._open.discard(self)
         with self._stack:
-            if not self._running.done():
-                self._portal.call(self._exchange.cancel)
-                with contextlib.suppress(Exception):
-                    self._running.result()
+            if not self._exchange.complete:
+                self.abort()
+            with contextlib.suppress(Exception):
+                self._running.result()
+            self._raise_error()
+
+    def abort(self) -> None:
+        if not self._running.done():
+            self._portal.call(self._exchange.cancel)
 
 
 class _TestClientTransport(httpx.BaseTransport):
@@ -253,6 +267,13 @@ class _TestClientTransport(httpx.BaseTransport):
         self.app_state = app_state
         self.client = client
         self.extensions = extensions
+        self.open_streams: set[_ResponseStream] = set()
+
+    def close(self) -> None:
+        """Cancel what has been left open."""
+        for stream in list(self.open_streams):
+            stream.abort()
+            stream.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         scope = scope_of(request, self.root_path, self.client, self.app_state, self.extensions)
@@ -270,7 +291,9 @@ class _TestClientTransport(httpx.BaseTransport):
                         raise exchange.error
                     assert exchange.response_started, "TestClient did not receive any response."
                 start = {"status": 500, "headers": []}
-            stream = _ResponseStream(exchange, portal, stack.pop_all(), running, self.raise_server_exceptions)
+            stream = _ResponseStream(
+                exchange, portal, stack.pop_all(), running, self.raise_server_exceptions, self.open_streams
+            )
         response = httpx.Response(
             status_code=start["status"],
             headers=[(key, value) for key, value in start.get("headers", [])],
@@ -292,7 +315,7 @@ def client_headers(headers: dict[str, str] | None) -> dict[str, str]:
 def websocket_headers(subprotocols: Sequence[str] | None, headers: Any) -> dict[str, str]:
     merged = dict(headers or {})
     merged.setdefault("connection", "upgrade")
-    merged.setdefault("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    merged.setdefault("sec-websocket-key", "testserver==")
     merged.setdefault("sec-websocket-version", "13")
     if subprotocols is not None:
         merged.setdefault("sec-websocket-protocol", ", ".join(subprotocols))
@@ -426,6 +449,7 @@ class TestClient(httpx.Client):
             def wait_shutdown() -> None:
                 portal.call(self.wait_shutdown)
 
+            stack.callback(self._transport.close)
             self.exit_stack = stack.pop_all()
         return self
 

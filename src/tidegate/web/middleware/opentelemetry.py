@@ -50,7 +50,8 @@ class OpenTelemetryMiddleware:
             await self.app(scope, receive, send)
             return
         provider = self.tracer_provider or trace.get_tracer_provider()
-        if isinstance(provider, trace.NoOpTracerProvider | trace.ProxyTracerProvider) or (
+        tracer = provider.get_tracer("tidegate.web")
+        if isinstance(tracer, trace.NoOpTracer | trace.ProxyTracer) or (
             self.excluded_urls and self._excluded(scope)
         ):
             scope[SPAN_KEY] = None
@@ -59,7 +60,6 @@ class OpenTelemetryMiddleware:
         headers = Headers(scope=scope)
         attributes = request_attributes(scope, headers)
         method = attributes["http.request.method"]
-        tracer = provider.get_tracer("tidegate.web")
         status_code: int | None = None
 
         async def send_with_status(message: Message) -> None:
