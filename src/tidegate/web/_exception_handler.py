@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web._utils import is_async_callable
@@ -12,6 +11,8 @@ from tidegate.web.requests import Request
 from tidegate.web.websockets import WebSocket
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from tidegate.web.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 HANDLERS_KEY = "tidegate.web.exception_handlers"
@@ -49,7 +50,9 @@ def tracked(send: Send) -> SendTracker:
     return send if type(send) is SendTracker else SendTracker(send)
 
 
-def find_handler(error: Exception, handlers: ExceptionHandlers, statuses: StatusHandlers) -> ExceptionHandler | None:
+def find_handler(
+    error: Exception, handlers: ExceptionHandlers, statuses: StatusHandlers
+) -> ExceptionHandler | None:
     """The handler of the status, else of the nearest class in the error's resolution order."""
     if isinstance(error, HTTPException):
         handler = statuses.get(error.status_code)
@@ -93,7 +96,8 @@ async def handle_exception(
 
 
 async def refuse(response: Any, scope: Scope, receive: Receive, send: SendTracker) -> None:
-    """Answer a WebSocket with an HTTP response, if it is not accepted yet and the server can; else close it."""
+    """Answer a WebSocket with an HTTP response, if it is not accepted yet and the server can; else close
+    it."""
     if not send.accepted and EXTENSION_DENIAL in scope.get("extensions", {}):
         await response(scope, receive, send)
     elif not send.closed:

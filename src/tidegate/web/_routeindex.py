@@ -1,13 +1,17 @@
 """Which routes can match a path: a dictionary of whole paths beside a trie of segments.
 
-A route that the index cannot place (a subclass with its own `matches`, a convertor that may match a slash) is a candidate for
-every path below the point where it stops being plain. Candidates come in the order of registration, and only they are asked.
+A route that the index cannot place (a subclass with its own `matches`, a convertor that may match a slash)
+is a candidate for
+every path below the point where it stops being plain. Candidates come in the order of registration, and
+only they are asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Node:
@@ -21,7 +25,8 @@ class Node:
 
 
 class RouteIndex:
-    """Built once from (segments, closed, route): a segment of None is dynamic; `closed` routes end after the last."""
+    """Built once from (segments, closed, route): a segment of None is dynamic; `closed` routes end after
+    the last."""
 
     __slots__ = ("depth", "root", "static")
 
@@ -52,7 +57,8 @@ class RouteIndex:
             self.static[path] = self.walk(path)
 
     def candidates(self, path: str) -> tuple[Any, ...]:
-        """The routes that may match `path`, in order. Time depends on the path's depth, not on the number of routes."""
+        """The routes that may match `path`, in order. Time depends on the path's depth, not on the number
+        of routes."""
         found = self.static.get(path)
         return self.walk(path) if found is None else found
 

@@ -1,17 +1,20 @@
-"""One request of a test client against an ASGI application: what both clients share, independent of threads."""
+"""One request of a test client against an ASGI application: what both clients share, independent of
+threads."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -36,9 +39,14 @@ def as_asgi3(app: Any) -> ASGIApp:
 
 
 def scope_of(
-    request: Any, root_path: str, client: tuple[str, int], state: dict[str, Any], extensions: Sequence[str] = ()
+    request: Any,
+    root_path: str,
+    client: tuple[str, int],
+    state: dict[str, Any],
+    extensions: Sequence[str] = (),
 ) -> Scope:
-    """The ASGI scope of an httpx request, HTTP or WebSocket by its scheme; `extensions` are offered besides EXTENSIONS."""
+    """The ASGI scope of an httpx request, HTTP or WebSocket by its scheme; `extensions` are offered
+    besides EXTENSIONS."""
     url = request.url
     scheme = url.scheme
     netloc = url.netloc.decode("ascii")
@@ -74,7 +82,8 @@ def scope_of(
 
 
 class Exchange:
-    """Runs the application for one request; `next_event` gives its messages, each once the last one is taken."""
+    """Runs the application for one request; `next_event` gives its messages, each once the last one is
+    taken."""
 
     def __init__(self, app: ASGIApp, scope: Scope, chunks: list[bytes]) -> None:
         self.app = app
@@ -83,6 +92,7 @@ class Exchange:
         self.cancel_scope = anyio.CancelScope()
         self.error: BaseException | None = None
         self.response_started = False
+        self.start_taken = False
         self.body_complete = False
         self.trailers_expected = False
         self.trailers: list[tuple[bytes, bytes]] | None = None
@@ -90,6 +100,7 @@ class Exchange:
         self.early_hints: list[list[bytes]] = []
         self.pushed: list[tuple[str, list[tuple[bytes, bytes]]]] = []
         self.response_complete = anyio.Event()
+        self.reading = anyio.Event()
         self.events: MemoryObjectSendStream[Message]
         self.taken: MemoryObjectReceiveStream[Message]
         self.events, self.taken = anyio.create_memory_object_stream[Any](0)
@@ -107,6 +118,9 @@ class Exchange:
             self.events.close()
 
     async def next_event(self) -> Message | None:
+        if self.start_taken:
+            self.reading.set()
+        self.start_taken = True
         try:
             return await self.taken.receive()
         except anyio.EndOfStream:
@@ -134,13 +148,17 @@ class Exchange:
             if self.trailers_expected:
                 self.trailers = []
             await self.events.send(message)
+            # The application goes on when the test reads on.
+            await self.reading.wait()
         elif kind == "http.response.body":
             assert self.response_started, 'Received "http.response.body" without "http.response.start".'
             assert not self.body_complete, 'Received "http.response.body" after body completed.'
             body, more_body = message.get("body", b""), message.get("more_body", False)
             self.body_complete = not more_body
             if body and self.scope["method"] != "HEAD":
-                await self.events.send({"type": kind, "body": bytes(body)})  # the application may reuse its buffer
+                await self.events.send(
+                    {"type": kind, "body": bytes(body)}
+                )  # the application may reuse its buffer
             if self.body_complete and not self.trailers_expected:
                 self.response_complete.set()
         elif kind == "http.response.trailers":
@@ -215,7 +233,10 @@ class WebSocketExchange:
 
 
 async def lifespan_exchange(
-    app: ASGIApp, scope: Scope, receive: Callable[[], Awaitable[Message]], send: Callable[[Any], Awaitable[None]]
+    app: ASGIApp,
+    scope: Scope,
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Any], Awaitable[None]],
 ) -> None:
     try:
         await app(scope, receive, send)

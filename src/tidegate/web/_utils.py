@@ -3,7 +3,7 @@
 import functools
 import re
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address
@@ -22,7 +22,8 @@ else:
 
 
 def is_async_callable(obj: Any) -> bool:
-    """Whether calling `obj` gives a coroutine: a coroutine function, a partial of one, an object with async `__call__`."""
+    """Whether calling `obj` gives a coroutine: a coroutine function, a partial of one, an object with
+    async `__call__`."""
     while isinstance(obj, functools.partial):
         obj = obj.func
     return iscoroutinefunction(obj) or (
@@ -63,7 +64,8 @@ class AwaitableOrContextManagerWrapper(Generic[Closeable]):
 
 @asynccontextmanager
 async def create_collapsing_task_group() -> AsyncGenerator[anyio.abc.TaskGroup, None]:
-    """A task group that raises a lone error bare, not as a group of one (a group the user raised stays a group)."""
+    """A task group that raises a lone error bare, not as a group of one (a group the user raised stays a
+    group)."""
     try:
         async with anyio.create_task_group() as task_group:
             yield task_group
@@ -91,7 +93,9 @@ def get_route_path(scope: Scope) -> str:
 
 
 # RFC 3986 §3.2.2: IP-literal in brackets, or a reg-name/IPv4address; RFC 9110 §7.2 adds only the port.
-HOST = re.compile(r"(\[(?:[0-9a-fA-F:.]+|v[0-9a-fA-F]+\.[0-9A-Za-z!$&\'()*+,;=._~:-]+)\]|[0-9A-Za-z!$&'()*+,;=._~%-]+)(?::([0-9]+))?")
+HOST = re.compile(
+    r"(\[(?:[0-9a-fA-F:.]+|v[0-9a-fA-F]+\.[0-9A-Za-z!$&\'()*+,;=._~:-]+)\]|[0-9A-Za-z!$&'()*+,;=._~%-]+)(?::([0-9]+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class Application:
         self.middleware_stack: ASGIApp | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Server errors outermost, then the body limit, the user's middleware, the exception handlers, the router."""
+        """Server errors outermost, then the body limit, the user's middleware, the exception handlers, the
+        router."""
         server_error: ExceptionHandler | None = None
         handlers: dict[Any, ExceptionHandler] = {}
         for key, handler in self.exception_handlers.items():
@@ -105,7 +106,8 @@ class Application:
     def add_middleware(
         self, middleware_class: _MiddlewareFactory[P] | InlineFunction, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Put a middleware outside those that are there. Raises RuntimeError once the application has started."""
+        """Put a middleware outside those that are there. Raises RuntimeError once the application has
+        started."""
         if self.middleware_stack is not None:
             raise RuntimeError("Cannot add middleware after an application has started")
         self.user_middleware.insert(0, Middleware(middleware_class, *args, **kwargs))
@@ -135,7 +137,8 @@ class Application:
         middleware: Sequence[Middleware] | None = None,
         max_body_size: int | None = None,
     ) -> Callable[[EndpointT], EndpointT]:
-        """`@app.route("/items/{id:int}", methods=["GET", "PUT"])`: the decorated endpoint answers this path."""
+        """`@app.route("/items/{id:int}", methods=["GET", "PUT"])`: the decorated endpoint answers this
+        path."""
 
         def register(endpoint: EndpointT) -> EndpointT:
             self.router.routes.append(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 from urllib.parse import urlencode
 
 from tidegate.web._utils import is_async_callable
@@ -13,6 +12,9 @@ from tidegate.web.exceptions import HTTPException
 from tidegate.web.requests import HTTPConnection, Request
 from tidegate.web.responses import RedirectResponse
 from tidegate.web.websockets import WebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 P = ParamSpec("P")
 
@@ -24,7 +26,8 @@ def has_required_scope(conn: HTTPConnection[Any], scopes: Sequence[str]) -> bool
 def requires(
     scopes: str | Sequence[str], status_code: int = 403, redirect: str | None = None
 ) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
-    """Let only those in who have all `scopes`; others get `status_code`, or a redirect to the route `redirect`."""
+    """Let only those in who have all `scopes`; others get `status_code`, or a redirect to the route
+    `redirect`."""
     required = [scopes] if isinstance(scopes, str) else list(scopes)
 
     def decorator(func: Callable[P, Any]) -> Callable[P, Any]:

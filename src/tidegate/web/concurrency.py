@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 FILE_THREADS = 16
 
-_file_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("tidegate.web.file_limiter")
+_file_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar(
+    "tidegate.web.file_limiter"
+)
 
 
 def file_limiter() -> anyio.CapacityLimiter:
-    """The limiter of file reads, so that slow disks never hold the threads that endpoints need (nor the reverse)."""
+    """The limiter of file reads, so that slow disks never hold the threads that endpoints need (nor the
+    reverse)."""
     try:
         return _file_limiter.get()
     except LookupError:
@@ -33,7 +38,9 @@ async def in_file_thread(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     return await anyio.to_thread.run_sync(functools.partial(func, *args, **kwargs), limiter=file_limiter())
 
 
-async def run_until_first_complete(*args: tuple[Callable[..., Coroutine[Any, Any, Any]], dict[str, Any]]) -> None:
+async def run_until_first_complete(
+    *args: tuple[Callable[..., Coroutine[Any, Any, Any]], dict[str, Any]],
+) -> None:
     """Run `function(**kwargs)` of every pair at once; when the first ends, cancel the others."""
     async with anyio.create_task_group() as task_group:
 

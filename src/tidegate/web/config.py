@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
 
-class undefined:  # noqa: N801
+class undefined:
     """Stands for "no default given"."""
 
 
@@ -51,7 +53,8 @@ environ = Environ()
 
 
 class Config:
-    """`config(key, cast, default)`: the environment first, then the env file, then the default, else KeyError."""
+    """`config(key, cast, default)`: the environment first, then the env file, then the default, else
+    KeyError."""
 
     def __init__(
         self,

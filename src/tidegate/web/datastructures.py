@@ -1,10 +1,20 @@
-"""The values that requests and responses are made of: URL (RFC 3986), header fields (RFC 9110 §5), multi-value maps."""
+"""The values that requests and responses are made of: URL (RFC 3986), header fields (RFC 9110 §5), multi-
+value maps."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, Sequence, ValuesView
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    Sequence,
+    ValuesView,
+)
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -33,7 +43,8 @@ def encode_field_name(name: str) -> bytes:
 
 
 def encode_field_value(value: str) -> bytes:
-    """`value` in Latin-1. Raises ValueError for CR, LF or NUL, which would start another field (RFC 9110 §5.5)."""
+    """`value` in Latin-1. Raises ValueError for CR, LF or NUL, which would start another field (RFC 9110
+    §5.5)."""
     if FORBIDDEN_IN_VALUE.search(value) is not None:
         raise ValueError(f"Invalid header value {value!r}")
     return value.encode("latin-1")
@@ -109,9 +120,10 @@ class URL:
         return self.scheme in ("https", "wss")
 
     def replace(self, **kwargs: Any) -> URL:
-        """This URL with other `scheme`, `username`, `password`, `hostname`, `port`, `path`, `query` or `fragment`."""
+        """This URL with other `scheme`, `username`, `password`, `hostname`, `port`, `path`, `query` or
+        `fragment`."""
         if not kwargs.keys().isdisjoint(("username", "password", "hostname", "port")):
-            authority = {
+            authority: dict[str, Any] = {
                 "username": self.username,
                 "password": self.password,
                 "hostname": self.hostname,
@@ -131,7 +143,9 @@ class URL:
                 netloc = f"{netloc}:{authority['port']}"
             if authority["username"] is not None:
                 password = authority["password"]
-                userinfo = authority["username"] if password is None else f"{authority['username']}:{password}"
+                userinfo = (
+                    authority["username"] if password is None else f"{authority['username']}:{password}"
+                )
                 netloc = f"{userinfo}@{netloc}"
             kwargs["netloc"] = netloc
         return URL(self.components._replace(**kwargs).geturl())
@@ -180,7 +194,8 @@ def split_authority(netloc: str) -> tuple[str, str]:
 
 
 def url_components_of(scope: Scope) -> SplitResult:
-    """The URL parts of a request. A malformed Host is ignored: nothing in it may move the authority or the path."""
+    """The URL parts of a request. A malformed Host is ignored: nothing in it may move the authority or the
+    path."""
     scheme = scope.get("scheme") or "http"
     netloc = ""
     path = scope["path"].translate(PATH_DELIMITERS)
@@ -197,7 +212,9 @@ def url_components_of(scope: Scope) -> SplitResult:
             netloc = f"[{hostname}]" if ":" in hostname else hostname
             if port != DEFAULT_PORTS.get(scheme):
                 netloc = f"{netloc}:{port}"
-    query = quote(scope.get("query_string", b""), safe="!$%&'()*+,/:;=?@[]^`{|}~-._\"<>\\").replace("#", "%23")
+    query = quote(scope.get("query_string", b""), safe="!$%&'()*+,/:;=?@[]^`{|}~-._\"<>\\").replace(
+        "#", "%23"
+    )
     if not netloc:
         if path.startswith("//"):  # by itself it would name an authority
             path = f"/%2F{path[2:]}"
@@ -208,7 +225,8 @@ def url_components_of(scope: Scope) -> SplitResult:
 
 
 class URLPath(str):
-    """A path with the protocol and host that a route asks for; `make_absolute_url` puts it under a base URL."""
+    """A path with the protocol and host that a route asks for; `make_absolute_url` puts it under a base
+    URL."""
 
     __slots__ = ("host", "protocol")
 
@@ -484,9 +502,8 @@ class UploadFile:
             await run_in_threadpool(self.file.close)
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(filename={self.filename!r}, size={self.size!r}, headers={self.headers!r})"
-        )
+        name = self.__class__.__name__
+        return f"{name}(filename={self.filename!r}, size={self.size!r}, headers={self.headers!r})"
 
 
 class FormData(ImmutableMultiDict[str, UploadFile | str]):
@@ -519,12 +536,15 @@ class Headers(Mapping[str, str]):
         if headers is not None:
             assert raw is None, 'Cannot set both "headers" and "raw".'
             assert scope is None, 'Cannot set both "headers" and "scope".'
-            self._list = [(encode_field_name(key), encode_field_value(value)) for key, value in headers.items()]
+            self._list = [
+                (encode_field_name(key), encode_field_value(value)) for key, value in headers.items()
+            ]
         elif raw is not None:
             assert scope is None, 'Cannot set both "raw" and "scope".'
             self._list = raw
         elif scope is not None:
-            # scope["headers"] may be any iterable; made a list once, so that MutableHeaders can change it in place.
+            # scope["headers"] may be any iterable; made a list once, so that MutableHeaders can change it in
+            # place.
             self._list = fields = scope["headers"]
             if type(fields) is not list:
                 self._list = scope["headers"] = list(fields)
@@ -579,7 +599,8 @@ class Headers(Mapping[str, str]):
 
 
 class MutableHeaders(Headers):
-    """Header fields that can be changed in place. Setting raises ValueError for a name or value that is not one."""
+    """Header fields that can be changed in place. Setting raises ValueError for a name or value that is
+    not one."""
 
     __slots__ = ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidegate.web import status
@@ -15,9 +14,12 @@ from tidegate.web.responses import PlainTextResponse, Response
 from tidegate.web.websockets import WebSocket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from tidegate.web.types import Message, Receive, Scope, Send
 
-# Only these name a method of the endpoint: a request must never reach another attribute (RFC 9110 §9, RFC 5789, QUERY).
+# Only these name a method of the endpoint: a request must never reach another attribute (RFC 9110 §9, RFC
+# 5789, QUERY).
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 
 
@@ -59,7 +61,8 @@ class HTTPEndpoint:
 
 
 class WebSocketEndpoint:
-    """Accepts, then calls `on_receive` with each frame decoded as `encoding` says, until either side closes."""
+    """Accepts, then calls `on_receive` with each frame decoded as `encoding` says, until either side
+    closes."""
 
     encoding: Literal["text", "bytes", "json"] | None = None
 
@@ -104,7 +107,7 @@ class WebSocketEndpoint:
             return data
         if self.encoding == "json":
             try:
-                return json.loads(data.decode("utf-8") if text is None and data is not None else text)
+                return json.loads(text if text is not None else (data or b"").decode("utf-8"))
             except (ValueError, TypeError):
                 await websocket.close(code=status.WS_1003_UNSUPPORTED_DATA)
                 raise RuntimeError("Malformed JSON data received.") from None

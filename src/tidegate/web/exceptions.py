@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KNOWN_STATUSES = frozenset(http.HTTPStatus)
 

@@ -1,10 +1,10 @@
-"""Forms in request bodies: multipart/form-data and application/x-www-form-urlencoded, both incremental and capped."""
+"""Forms in request bodies: multipart/form-data and application/x-www-form-urlencoded, both incremental and
+capped."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
-from collections.abc import AsyncGenerator
 from enum import Enum
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, cast
@@ -14,6 +14,7 @@ from tidegate.web.datastructures import FormData, Headers, UploadFile
 from tidegate.web.multipart import Event, MultipartDecoder, MultipartError, parse_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from typing import BinaryIO
 
 __all__ = ["FormParser", "MultiPartException", "MultiPartParser"]
@@ -55,7 +56,8 @@ def decode_text(data: bytes | bytearray, charset: str) -> str:
 
 
 class FormParser:
-    """application/x-www-form-urlencoded (WHATWG URL §5.1): at most `max_fields` fields of `max_part_size` octets."""
+    """application/x-www-form-urlencoded (WHATWG URL §5.1): at most `max_fields` fields of `max_part_size`
+    octets."""
 
     def __init__(
         self,
@@ -109,7 +111,8 @@ def decode_component(component: bytes) -> str:
 
 
 class MultiPartParser:
-    """multipart/form-data: fields in memory up to `max_part_size` octets each, files spooled to disk past `spool_max_size`."""
+    """multipart/form-data: fields in memory up to `max_part_size` octets each, files spooled to disk past
+    `spool_max_size`."""
 
     spool_max_size = 1024 * 1024
     max_part_size = 1024 * 1024

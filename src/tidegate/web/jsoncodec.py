@@ -1,6 +1,7 @@
 """JSON (RFC 8259) behind one small interface, so that an application chooses who encodes and decodes.
 
-The codec of the running request is a context variable: `JSONResponse` renders when it is made, which may be anywhere in the
+The codec of the running request is a context variable: `JSONResponse` renders when it is made, which may be
+anywhere in the
 application's code, its threads included.
 """
 
@@ -19,7 +20,8 @@ __all__ = ["JSONCodec", "MsgspecCodec", "OrjsonCodec", "StandardCodec", "current
 
 
 class JSONCodec(Protocol):
-    """`encode` raises ValueError or TypeError for what JSON cannot say; `decode` raises json.JSONDecodeError."""
+    """`encode` raises ValueError or TypeError for what JSON cannot say; `decode` raises
+    json.JSONDecodeError."""
 
     def encode(self, value: Any, /) -> bytes: ...
 
@@ -39,9 +41,11 @@ class StandardCodec:
 
 
 class MsgspecCodec:
-    """msgspec's: about ten times as fast; also encodes dataclasses, dates, UUIDs, enums. NaN and infinity become null.
+    """msgspec's: about ten times as fast; also encodes dataclasses, dates, UUIDs, enums. NaN and infinity
+    become null.
 
-    What msgspec refuses (subclasses of str or int, say; UTF-16 text when decoding) is left to the standard library.
+    What msgspec refuses (subclasses of str or int, say; UTF-16 text when decoding) is left to the standard
+    library.
     """
 
     def encode(self, value: Any, /) -> bytes:
@@ -62,7 +66,7 @@ class OrjsonCodec:
 
     def __init__(self) -> None:
         try:
-            import orjson
+            import orjson  # type: ignore[import-not-found,unused-ignore]
         except ImportError:
             raise RuntimeError("OrjsonCodec needs the `orjson` package: pip install orjson") from None
         self.encode = orjson.dumps

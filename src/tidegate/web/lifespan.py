@@ -1,16 +1,18 @@
-"""Lifespans (ASGI lifespan protocol): an application's own, and inside it those of the applications mounted in it."""
+"""Lifespans (ASGI lifespan protocol): an application's own, and inside it those of the applications
+mounted in it."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
 import warnings
-from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web.exceptions import StarletteDeprecationWarning
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
     from tidegate.web.routing import Router
 
 
@@ -41,10 +43,11 @@ def as_context_manager(lifespan: Any) -> Any:
 
 
 def mounted_routers(router: Router) -> list[tuple[Any, Router]]:
-    """The (application, router) pairs mounted in `router`, in order: what its `lifespan_context` takes, and where it is."""
+    """The (application, router) pairs mounted in `router`, in order: what its `lifespan_context` takes,
+    and where it is."""
     found: list[tuple[Any, Router]] = []
     for route in router.routes:
-        app = getattr(route, "base_app", None) or getattr(route, "app", None)
+        app: Any = getattr(route, "base_app", None) or getattr(route, "app", None)
         child = getattr(app, "router", app)
         if hasattr(child, "lifespan_context") and hasattr(child, "routes"):
             found.append((app, child))
@@ -53,7 +56,8 @@ def mounted_routers(router: Router) -> list[tuple[Any, Router]]:
 
 @contextlib.asynccontextmanager
 async def run_lifespan(router: Router, app: Any) -> AsyncGenerator[dict[str, Any], None]:
-    """Enter the lifespan of `router`, then those mounted in it, in order; leave them in reverse. Yields their state, merged.
+    """Enter the lifespan of `router`, then those mounted in it, in order; leave them in reverse. Yields
+    their state, merged.
 
     One that its parent runs by itself (the same function, or the same application twice) is not run again.
     """

@@ -1,7 +1,10 @@
-"""multipart/form-data (RFC 7578, RFC 2046 §5.1), parsed as it arrives: no I/O, one pass, everything but the files capped.
+"""multipart/form-data (RFC 7578, RFC 2046 §5.1), parsed as it arrives: no I/O, one pass, everything but the
+files capped.
 
-One grammar for header parameters, the one that browsers write (WHATWG HTML, "multipart/form-data encoding algorithm"):
-`filename*` is not read (RFC 7578 §4.2 forbids it), and a parameter given twice is an error, so nothing is understood two ways.
+One grammar for header parameters, the one that browsers write (WHATWG HTML, "multipart/form-data encoding
+algorithm"):
+`filename*` is not read (RFC 7578 §4.2 forbids it), and a parameter given twice is an error, so nothing is
+understood two ways.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ MAX_PREAMBLE_SIZE = 8 * 1024
 MAX_EPILOGUE_SIZE = 64 * 1024
 MAX_PADDING = 256
 
-BOUNDARY_CHARACTERS = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'()+_,-./:=? ")
+BOUNDARY_CHARACTERS = frozenset(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'()+_,-./:=? "
+)
 TOKEN_CHARACTERS = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -25,7 +30,8 @@ class MultipartError(ValueError):
 
 
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
-    """`value; name=token; name="quoted"` as the lower-cased value and its parameters (RFC 9110 §5.6.6), in one pass.
+    """`value; name=token; name="quoted"` as the lower-cased value and its parameters (RFC 9110 §5.6.6), in
+    one pass.
 
     Names are lower-cased. Raises MultipartError for a name given twice, or an unfinished quoted string.
     """
@@ -99,7 +105,8 @@ class State(Enum):
 
 
 class MultipartDecoder:
-    """Feed it octets as they arrive; it gives (event, value) pairs. Holds back less than a delimiter of data."""
+    """Feed it octets as they arrive; it gives (event, value) pairs. Holds back less than a delimiter of
+    data."""
 
     __slots__ = ("_delimiter", "_pending", "_state", "_stray")
 

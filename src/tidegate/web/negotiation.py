@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_MEMBERS = 64
 
@@ -33,6 +36,7 @@ def weighted(fields: Sequence[str]) -> dict[str, float]:
 
 
 def accepts_coding(fields: Sequence[str], coding: str) -> bool:
-    """Whether Accept-Encoding takes `coding`: by name, or by `*` (RFC 9110 §12.5.3); a weight of 0 refuses."""
+    """Whether Accept-Encoding takes `coding`: by name, or by `*` (RFC 9110 §12.5.3); a weight of 0
+    refuses."""
     members = weighted(fields)
     return members.get(coding, members.get("*", 0.0)) > 0.0

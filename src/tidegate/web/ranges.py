@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
-from tidegate.web.datastructures import Headers
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidegate.web.datastructures import Headers
 
 MAX_DIGITS = 19  # more than any file size has
 
@@ -25,7 +28,8 @@ def parse_range(value: str, size: int, max_ranges: int) -> list[tuple[int, int]]
     """The ranges of a Range field as sorted, merged [start, end) pairs within `size` octets.
 
     None: the field is to be ignored (another unit: RFC 9110 §14.2; more members than `max_ranges`).
-    Raises MalformedRangeHeader, RangeNotSatisfiable (no member is satisfiable: §15.5.17). Linear but for one sort.
+    Raises MalformedRangeHeader, RangeNotSatisfiable (no member is satisfiable: §15.5.17). Linear but for
+    one sort.
     """
     unit, equals, specifier = value.partition("=")
     if not equals:
@@ -77,12 +81,14 @@ ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 
 
 def entity_tags(value: str) -> list[str]:
-    """The members of an If-Match or If-None-Match field (RFC 9110 §8.8.3), `W/` kept; unquoted ones as they are."""
+    """The members of an If-Match or If-None-Match field (RFC 9110 §8.8.3), `W/` kept; unquoted ones as
+    they are."""
     return ENTITY_TAG.findall(value)
 
 
 def not_modified(request: Headers, etag: str | None, last_modified: str | None) -> bool:
-    """Whether 304 answers a GET or HEAD: If-None-Match by weak comparison, which outranks If-Modified-Since (§13.2.2)."""
+    """Whether 304 answers a GET or HEAD: If-None-Match by weak comparison, which outranks If-Modified-
+    Since (§13.2.2)."""
     none_match = request.getlist("if-none-match")
     if none_match:
         if etag is None:
@@ -95,7 +101,8 @@ def not_modified(request: Headers, etag: str | None, last_modified: str | None) 
 
 
 def precondition_failed(request: Headers, etag: str | None, last_modified: str | None) -> bool:
-    """Whether 412 answers: If-Match by strong comparison, else If-Unmodified-Since (RFC 9110 §13.1.1, §13.1.4)."""
+    """Whether 412 answers: If-Match by strong comparison, else If-Unmodified-Since (RFC 9110 §13.1.1,
+    §13.1.4)."""
     match = request.getlist("if-match")
     if match:
         tags = entity_tags(",".join(match))
@@ -105,7 +112,8 @@ def precondition_failed(request: Headers, etag: str | None, last_modified: str |
 
 
 def range_applies(if_range: str | None, etag: str | None, last_modified: str | None) -> bool:
-    """Whether If-Range lets the Range field count: the exact date, or the same strong tag (RFC 9110 §13.1.5)."""
+    """Whether If-Range lets the Range field count: the exact date, or the same strong tag (RFC 9110
+    §13.1.5)."""
     if if_range is None:
         return True
     if if_range == last_modified:
@@ -114,7 +122,8 @@ def range_applies(if_range: str | None, etag: str | None, last_modified: str | N
 
 
 def http_date(value: str | None) -> float | None:
-    """Seconds since the epoch of an HTTP-date (RFC 9110 §5.6.7), or None if there is none that can be read."""
+    """Seconds since the epoch of an HTTP-date (RFC 9110 §5.6.7), or None if there is none that can be
+    read."""
     if not value:
         return None
     try:
@@ -126,7 +135,8 @@ def http_date(value: str | None) -> float | None:
 def byteranges_head(boundary: str, content_type: str, start: int, end: int, size: int) -> bytes:
     """The head of one part of multipart/byteranges (RFC 9110 §14.6)."""
     return (
-        f"--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {start}-{end - 1}/{size}\r\n\r\n"
+        f"--{boundary}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Range: bytes {start}-{end - 1}/{size}\r\n\r\n"
     ).encode("latin-1")
 
 

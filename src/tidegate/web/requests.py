@@ -31,7 +31,8 @@ BODY_KEY = "tidegate.web.body"
 
 
 def cookie_parser(cookie_string: str) -> dict[str, str]:
-    """The cookies of a Cookie field. Lenient as browsers are: a member without `=` is a value without a name."""
+    """The cookies of a Cookie field. Lenient as browsers are: a member without `=` is a value without a
+    name."""
     cookies: dict[str, str] = {}
     for member in cookie_string.split(";"):
         name, equals, value = member.partition("=")
@@ -39,7 +40,7 @@ def cookie_parser(cookie_string: str) -> dict[str, str]:
             name, value = "", name
         name, value = name.strip(), value.strip()
         if name or value:
-            cookies[name] = http_cookies._unquote(value)  # type: ignore[attr-defined]
+            cookies[name] = http_cookies._unquote(value)
     return cookies
 
 
@@ -154,10 +155,13 @@ class HTTPConnection(Mapping[str, Any], Generic[StateT]):
         return cast("StateT", self._state)
 
     def url_for(self, name: str, /, *, absolute: bool | None = None, **path_params: Any) -> URL:
-        """The URL of the route `name`; with `absolute=False`, or by the application's setting, its path only."""
-        url_path_provider: Router | Application[Any] | None = self.scope.get("router") or self.scope.get("app")
+        """The URL of the route `name`; with `absolute=False`, or by the application's setting, its path
+        only."""
+        url_path_provider: Router | Application | None = self.scope.get("router") or self.scope.get("app")
         if url_path_provider is None:
-            raise RuntimeError("The `url_for` method can only be used inside an application or with a router.")
+            raise RuntimeError(
+                "The `url_for` method can only be used inside an application or with a router."
+            )
         url_path = url_path_provider.url_path_for(name, **path_params)
         if absolute is None:
             absolute = getattr(self.scope.get("app"), "absolute_urls", True)
@@ -174,7 +178,8 @@ async def empty_send(message: Message) -> NoReturn:
 
 
 class RequestBody:
-    """What has been read of one request's body. Lies in the scope, so every Request on one `receive` shares it."""
+    """What has been read of one request's body. Lies in the scope, so every Request on one `receive`
+    shares it."""
 
     __slots__ = ("consumed", "content", "disconnected", "form", "pending", "receive")
 
@@ -220,7 +225,8 @@ class Request(HTTPConnection[StateT]):
         return state
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in the pieces it arrives in, then `b""`. Raises ClientDisconnect, RuntimeError if it is used up."""
+        """The body in the pieces it arrives in, then `b""`. Raises ClientDisconnect, RuntimeError if it is
+        used up."""
         read = self._read
         if read.content is not None:
             yield read.content
@@ -244,14 +250,11 @@ class Request(HTTPConnection[StateT]):
     async def body(self) -> bytes:
         read = self._read
         if read.content is None:
-            chunks: list[bytes] = []
             stream = self.stream()
             try:
-                async for chunk in stream:
-                    chunks.append(chunk)
+                read.content = b"".join([chunk async for chunk in stream])
             finally:
                 await stream.aclose()
-            read.content = b"".join(chunks)
         return read.content
 
     async def json(self) -> Any:
@@ -268,7 +271,9 @@ class Request(HTTPConnection[StateT]):
             self._form = read.form
         return self._form
 
-    async def _parse_form(self, max_files: int | float, max_fields: int | float, max_part_size: int) -> FormData:
+    async def _parse_form(
+        self, max_files: int | float, max_fields: int | float, max_part_size: int
+    ) -> FormData:
         from tidegate.web.formparsers import FormParser, MultiPartException, MultiPartParser, parse_media_type
 
         media_type, _ = parse_media_type(self.headers.get("content-type"))
@@ -276,7 +281,11 @@ class Request(HTTPConnection[StateT]):
         try:
             if media_type == "multipart/form-data":
                 return await MultiPartParser(
-                    self.headers, stream, max_files=max_files, max_fields=max_fields, max_part_size=max_part_size
+                    self.headers,
+                    stream,
+                    max_files=max_files,
+                    max_fields=max_fields,
+                    max_part_size=max_part_size,
                 ).parse()
             if media_type == "application/x-www-form-urlencoded":
                 return await FormParser(
@@ -291,9 +300,14 @@ class Request(HTTPConnection[StateT]):
         return FormData()
 
     def form(
-        self, *, max_files: int | float = 1000, max_fields: int | float = 1000, max_part_size: int = 1024 * 1024
+        self,
+        *,
+        max_files: int | float = 1000,
+        max_fields: int | float = 1000,
+        max_part_size: int = 1024 * 1024,
     ) -> AwaitableOrContextManager[FormData]:
-        """The form in the body; `async with` also closes its files. Sizes in octets. Raises HTTPException 400."""
+        """The form in the body; `async with` also closes its files. Sizes in octets. Raises HTTPException
+        400."""
         return AwaitableOrContextManagerWrapper(
             self._get_form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
         )

@@ -13,7 +13,7 @@ from datetime import datetime
 from email.utils import format_datetime, formatdate
 from functools import partial
 from mimetypes import guess_type
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import anyio
@@ -59,7 +59,15 @@ __all__ = [
 
 # Sub-delimiters and what is already encoded stay as they are (RFC 3986 §2).
 REDIRECT_SAFE = ":/%#?=@[]!$&'()*+,;"
-NOT_MODIFIED_FIELDS = {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"set-cookie"}
+NOT_MODIFIED_FIELDS = {
+    b"cache-control",
+    b"content-location",
+    b"date",
+    b"etag",
+    b"expires",
+    b"vary",
+    b"set-cookie",
+}
 CONTENT_LENGTH = [str(length).encode() for length in range(1024)]
 
 
@@ -99,7 +107,8 @@ class Response:
         return content.encode(self.charset)  # type: ignore[no-any-return]
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """Set `raw_headers`: the caller's, then Content-Length and Content-Type unless they are among them."""
+        """Set `raw_headers`: the caller's, then Content-Length and Content-Type unless they are among
+        them."""
         raw_headers: list[tuple[bytes, bytes]] = []
         add_length = add_type = True
         if headers:
@@ -141,7 +150,8 @@ class Response:
         samesite: Literal["lax", "strict", "none"] | None = "lax",
         partitioned: bool = False,
     ) -> None:
-        """Add a Set-Cookie field (RFC 6265 §4.1). Times in seconds. Raises ValueError for what is not a cookie."""
+        """Add a Set-Cookie field (RFC 6265 §4.1). Times in seconds. Raises ValueError for what is not a
+        cookie."""
         cookie: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
         cookie[key] = value
         morsel = cookie[key]
@@ -298,9 +308,7 @@ class StreamingResponse(Response):
         media_type: str | None = None,
         background: BackgroundTask | None = None,
     ) -> None:
-        self.body_iterator = (
-            content if isinstance(content, AsyncIterable) else iterate_in_threadpool(content)
-        )
+        self.body_iterator = content if isinstance(content, AsyncIterable) else iterate_in_threadpool(content)
         self.status_code = status_code
         if media_type is not None:
             self.media_type = media_type
@@ -343,7 +351,8 @@ class StreamingResponse(Response):
 class FileResponse(Response):
     """A file, with its validators (ETag, Last-Modified), ranges and preconditions (RFC 9110 §8.8, §13, §14).
 
-    The file is looked at when the response is sent. Raises RuntimeError then if it is missing or no regular file.
+    The file is looked at when the response is sent. Raises RuntimeError then if it is missing or no regular
+    file.
     """
 
     chunk_size = 64 * 1024
@@ -434,7 +443,9 @@ class FileResponse(Response):
     def _ranges(self, request: Headers, size: int) -> list[tuple[int, int]] | None:
         field = request.get("range")
         own = self.headers
-        if field is None or not range_applies(request.get("if-range"), own.get("etag"), own.get("last-modified")):
+        if field is None or not range_applies(
+            request.get("if-range"), own.get("etag"), own.get("last-modified")
+        ):
             return None
         return parse_range(field, size, self.max_ranges)
 
@@ -472,7 +483,9 @@ class FileResponse(Response):
             await send(start_message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         elif scope["type"] == "http" and spec_version(scope) < (2, 4):
-            await self._send_until_disconnect(start_message, ranges, boundary, content_type, size, receive, send)
+            await self._send_until_disconnect(
+                start_message, ranges, boundary, content_type, size, receive, send
+            )
         else:
             await self._send_file(start_message, ranges, boundary, content_type, size, send)
 
@@ -508,7 +521,7 @@ class FileResponse(Response):
         send: Send,
     ) -> None:
         async with await anyio.open_file(self.path, "rb") as opened:
-            file = opened.wrapped
+            file: IO[bytes] = opened.wrapped
             await send(start_message)
             if ranges is None:
                 more_body = True
@@ -528,8 +541,11 @@ class FileResponse(Response):
             tail = f"--{boundary}--".encode("latin-1")
             await send({"type": "http.response.body", "body": tail, "more_body": False})
 
-    async def _send_range(self, file: BinaryIO, start: int, end: int, send: Send, *, more_after: bool) -> None:
-        """Send the octets [start, end). Raises RuntimeError if the file ends before: Content-Length cannot be kept."""
+    async def _send_range(
+        self, file: IO[bytes], start: int, end: int, send: Send, *, more_after: bool
+    ) -> None:
+        """Send the octets [start, end). Raises RuntimeError if the file ends before: Content-Length cannot
+        be kept."""
         await in_file_thread(file.seek, start)
         while start < end:
             chunk = await in_file_thread(file.read, min(self.chunk_size, end - start))
@@ -542,7 +558,8 @@ class FileResponse(Response):
     def generate_multipart(
         self, ranges: Sequence[tuple[int, int]], boundary: str, max_size: int, content_type: str
     ) -> tuple[int, Callable[[int, int], bytes]]:
-        """The length of a multipart/byteranges body of these [start, end) ranges, and what makes its part heads."""
+        """The length of a multipart/byteranges body of these [start, end) ranges, and what makes its part
+        heads."""
         return (
             byteranges_length(ranges, boundary, content_type, max_size),
             lambda start, end: byteranges_head(boundary, content_type, start, end, max_size),

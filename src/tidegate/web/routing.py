@@ -1,4 +1,5 @@
-"""Routing: the first registered route that matches answers; finding it does not take longer for more routes."""
+"""Routing: the first registered route that matches answers; finding it does not take longer for more
+routes."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ class Match(Enum):
 def request_response(func: Callable[[Request[Any]], Awaitable[Response] | Response]) -> ASGIApp:
     """An ASGI application of a function from request to response. A plain function runs in a thread."""
     is_async = is_async_callable(func)
-    call: Callable[..., Any] = func if is_async else functools.partial(run_in_threadpool, func)
+    call: Any = func if is_async else functools.partial(run_in_threadpool, func)  # type: ignore[call-arg]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request: Request[Any] = Request(scope, receive, send)
@@ -97,7 +98,8 @@ def get_name(endpoint: Callable[..., Any]) -> str:
 def replace_params(
     path: str, param_convertors: dict[str, Convertor[Any]], path_params: dict[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """`path` with its `{name}` filled in from `path_params`, and those that are left over. One pass: values stay as they are."""
+    """`path` with its `{name}` filled in from `path_params`, and those that are left over. One pass:
+    values stay as they are."""
     left = dict(path_params)
 
     def fill(match: re.Match[str]) -> str:
@@ -111,7 +113,8 @@ def replace_params(
 
 
 def compile_path(path: str) -> tuple[Pattern[str], str, dict[str, Convertor[Any]]]:
-    """The regex, the format and the convertors of a path such as "/{name:int}", or of a host without a leading slash.
+    """The regex, the format and the convertors of a path such as "/{name:int}", or of a host without a
+    leading slash.
 
     The regex is anchored by `\\Z`: `$` would also match before a newline at the end.
     """
@@ -186,7 +189,9 @@ class BaseRoute:
         await self.handle(scope, receive, send)
 
 
-def merged_params(scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]) -> dict[str, Any]:
+def merged_params(
+    scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]
+) -> dict[str, Any]:
     values = match.groupdict()
     for key, value in values.items():
         values[key] = convertors[key].convert(value)
@@ -203,7 +208,8 @@ def quoted_path(path: str, protocol: Any = "", host: str = "") -> URLPath:
 
 
 class Route(BaseRoute):
-    """One path, answered by a function (GET and HEAD unless told), or by a class or ASGI application (any method)."""
+    """One path, answered by a function (GET and HEAD unless told), or by a class or ASGI application (any
+    method)."""
 
     methods: set[str] | None
 
@@ -282,7 +288,8 @@ class Route(BaseRoute):
 
 
 async def method_not_allowed(methods: Iterable[str], scope: Scope, receive: Receive, send: Send) -> None:
-    """405 with what is allowed (RFC 9110 §15.5.6): raised inside an application, so that its handlers see it."""
+    """405 with what is allowed (RFC 9110 §15.5.6): raised inside an application, so that its handlers see
+    it."""
     headers = {"Allow": ", ".join(sorted(methods))}
     if "app" in scope:
         raise HTTPException(status_code=405, headers=headers)
@@ -484,14 +491,14 @@ class Host(BaseRoute):
 class RouteList(list[BaseRoute]):
     """A router's routes: an ordinary list that drops the index when it changes."""
 
-    index: RouteIndex | None = None
+    built: RouteIndex | None = None
 
-    def _changing(name: str) -> Any:  # type: ignore[misc]  # noqa: N805
+    def _changing(name: str) -> Any:  # type: ignore[misc]
         method = getattr(list, name)
 
         @functools.wraps(method)
         def change(self: RouteList, *args: Any, **kwargs: Any) -> Any:
-            self.index = None
+            self.built = None
             return method(self, *args, **kwargs)
 
         return change
@@ -505,7 +512,8 @@ class RouteList(list[BaseRoute]):
 
 
 def placed(route: BaseRoute) -> tuple[list[str | None], bool, BaseRoute]:
-    """Where the index puts `route`: at the root, asked for every path, if its `matches` is not one of ours."""
+    """Where the index puts `route`: at the root, asked for every path, if its `matches` is not one of
+    ours."""
     matches = type(route).matches
     if matches is Route.matches or matches is WebSocketRoute.matches:
         segments, closed = place(route.path, route.param_convertors)  # type: ignore[attr-defined]
@@ -596,9 +604,9 @@ class Router:
 
     def _candidates(self, path: str) -> tuple[BaseRoute, ...]:
         routes: Any = self._routes
-        index = routes.index
+        index = routes.built
         if index is None:
-            index = routes.index = RouteIndex(map(placed, routes))
+            index = routes.built = RouteIndex(map(placed, routes))
         return index.candidates(path)  # type: ignore[no-any-return]
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -649,7 +657,9 @@ class Router:
         if self.automatic_options:
             allowed.add("OPTIONS")
             if scope["method"] == "OPTIONS":
-                await Response(status_code=204, headers={"Allow": ", ".join(sorted(allowed))})(scope, receive, send)
+                await Response(status_code=204, headers={"Allow": ", ".join(sorted(allowed))})(
+                    scope, receive, send
+                )
                 return
         await method_not_allowed(allowed, scope, receive, send)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tidegate.web.responses import Response
 from tidegate.web.routing import BaseRoute, Host, Mount, Route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tidegate.web.requests import Request
 
 CONVERTOR_NAME = re.compile(r":\w+}")
@@ -18,7 +19,7 @@ CONVERTOR_NAME = re.compile(r":\w+}")
 
 def _yaml() -> Any:
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise RuntimeError("tidegate.web.schemas needs the `pyyaml` package: pip install pyyaml") from None
     return yaml
@@ -83,7 +84,7 @@ class BaseSchemaGenerator:
         parsed = _yaml().safe_load(docstring.split("---")[-1])
         return parsed if isinstance(parsed, dict) else {}
 
-    def OpenAPIResponse(self, request: Request[Any]) -> Response:  # noqa: N802
+    def OpenAPIResponse(self, request: Request[Any]) -> Response:
         return OpenAPIResponse(self.get_schema(routes=request.app.routes))
 
 

@@ -36,7 +36,8 @@ class NotModifiedResponse(Response):
 class StaticFiles:
     """An ASGI application for the files of `directory`, and of the `statics` of Python packages.
 
-    html: `index.html` for directories, `404.html` for what is missing. follow_symlink: links may lead outside.
+    html: `index.html` for directories, `404.html` for what is missing. follow_symlink: links may lead
+    outside.
     """
 
     def __init__(
@@ -162,4 +163,6 @@ class StaticFiles:
             raise RuntimeError(f"StaticFiles path '{self.directory}' is not a directory.")
 
     def is_not_modified(self, response_headers: Headers, request_headers: Headers) -> bool:
-        return not_modified(request_headers, response_headers.get("etag"), response_headers.get("last-modified"))
+        return not_modified(
+            request_headers, response_headers.get("etag"), response_headers.get("last-modified")
+        )

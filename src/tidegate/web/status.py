@@ -90,7 +90,7 @@ _RENAMED = {
     "HTTP_422_UNPROCESSABLE_ENTITY": "HTTP_422_UNPROCESSABLE_CONTENT",
 }
 
-__all__ = [name for name in globals() if name.startswith(("HTTP_", "WS_"))]  # noqa: PLE0605
+__all__ = [name for name in globals() if name.startswith(("HTTP_", "WS_"))]
 
 
 def __getattr__(name: str) -> int:
@@ -98,7 +98,9 @@ def __getattr__(name: str) -> int:
     if renamed is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(
-        f"{name!r} is deprecated. Use {renamed!r} instead.", category=StarletteDeprecationWarning, stacklevel=3
+        f"{name!r} is deprecated. Use {renamed!r} instead.",
+        category=StarletteDeprecationWarning,
+        stacklevel=3,
     )
     value: int = globals()[renamed]
     return value

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from tidegate.web.background import BackgroundTask
-from tidegate.web.datastructures import URL
-from tidegate.web.requests import Request
 from tidegate.web.responses import HTMLResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+
+    from tidegate.web.background import BackgroundTask
+    from tidegate.web.datastructures import URL
+    from tidegate.web.requests import Request
     from tidegate.web.types import Receive, Scope, Send
 
 try:
     import jinja2
     from jinja2 import pass_context
 except ImportError:
-    raise ImportError("tidegate.web.templating needs the `jinja2` package: pip install tidegate[web]") from None
+    raise ImportError(
+        "tidegate.web.templating needs the `jinja2` package: pip install tidegate[web]"
+    ) from None
 
 
 class _TemplateResponse(HTMLResponse):
@@ -44,7 +47,8 @@ class _TemplateResponse(HTMLResponse):
 
 
 class Jinja2Templates:
-    """Templates of one or more directories, or of an environment of yours. Without one, HTML is escaped everywhere.
+    """Templates of one or more directories, or of an environment of yours. Without one, HTML is escaped
+    everywhere.
 
     Templates have `request`, what the context processors give, and `url_for`.
     """
@@ -73,7 +77,7 @@ class Jinja2Templates:
     def get_template(self, name: str) -> jinja2.Template:
         return self.env.get_template(name)
 
-    def TemplateResponse(  # noqa: N802
+    def TemplateResponse(
         self,
         request: Request[Any],
         name: str,

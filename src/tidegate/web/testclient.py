@@ -1,6 +1,7 @@
 """Test clients: the API of httpx against an ASGI application, without a network.
 
-`TestClient` is for ordinary tests: the application runs in a thread of its own. `AsyncTestClient` runs it on the test's own
+`TestClient` is for ordinary tests: the application runs in a thread of its own. `AsyncTestClient` runs it
+on the test's own
 event loop.
 """
 
@@ -10,8 +11,15 @@ import contextlib
 import json
 import math
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urljoin
@@ -21,30 +29,29 @@ import anyio.from_thread
 from anyio.streams.stapled import StapledObjectStream
 
 from tidegate.web._testexchange import Exchange, WebSocketExchange, as_asgi3, lifespan_exchange, scope_of
+from tidegate.web._testhttpx import (
+    Upgrade,
+    WebSocketDenialResponse,
+    client_headers,
+    denial_response,
+    raise_on_close,
+    set_debug_attributes,
+    websocket_frame,
+    websocket_headers,
+)
+from tidegate.web.asynctestclient import AsyncTestClient, AsyncWebSocketTestSession
 from tidegate.web.exceptions import StarletteDeprecationWarning
 from tidegate.web.websockets import WebSocketDisconnect
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Self
+
     import httpx2 as httpx
-    from typing_extensions import Self
 
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 else:
-    try:
-        import httpx2 as httpx
-    except ImportError:
-        try:
-            import httpx
-        except ImportError:
-            raise RuntimeError(
-                "The tidegate.web.testclient module requires the httpx2 package to be installed.\n"
-                "You can install this with:\n    $ pip install httpx2\n"
-            ) from None
-        warnings.warn(
-            "Using `httpx` with `tidegate.web.testclient` is deprecated; install `httpx2` instead.",
-            StarletteDeprecationWarning,
-            stacklevel=2,
-        )
+    from tidegate.web._testhttpx import httpx
 
 __all__ = [
     "AsyncTestClient",
@@ -62,37 +69,6 @@ RequestData = Mapping[str, str | Iterable[str] | bytes]
 class _AsyncBackend(TypedDict):
     backend: str
     backend_options: dict[str, Any]
-
-
-class WebSocketDenialResponse(httpx.Response, WebSocketDisconnect):
-    """The handshake was answered by an HTTP response: this one."""
-
-
-class _Upgrade(Exception):
-    def __init__(self, session: Any) -> None:
-        self.session = session
-
-
-def denial_response(messages: list[Message]) -> WebSocketDenialResponse:
-    start = messages[0]
-    return WebSocketDenialResponse(
-        status_code=start["status"],
-        headers=start.get("headers", []),
-        content=b"".join(message.get("body", b"") for message in messages[1:]),
-    )
-
-
-def websocket_frame(data: Any, mode: str) -> Message:
-    assert mode in ("text", "binary")
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    if mode == "text":
-        return {"type": "websocket.receive", "text": text}
-    return {"type": "websocket.receive", "bytes": text.encode("utf-8")}
-
-
-def raise_on_close(message: Message) -> None:
-    if message["type"] == "websocket.close":
-        raise WebSocketDisconnect(code=message.get("code", 1000), reason=message.get("reason", ""))
 
 
 class WebSocketTestSession:
@@ -163,7 +139,8 @@ class WebSocketTestSession:
         self.send({"type": "websocket.disconnect", "code": code, "reason": reason or ""})
 
     def receive(self) -> Message:
-        """The application's next message. Raises what the application raised, WebSocketDisconnect after its end."""
+        """The application's next message. Raises what the application raised, WebSocketDisconnect after
+        its end."""
         message = self.portal.call(self._exchange.next_message)
         if message is None:
             raise WebSocketDisconnect(code=1006, reason="The application has returned.")
@@ -188,13 +165,6 @@ class WebSocketTestSession:
         message = self.receive()
         self._raise_on_close(message)
         return json.loads(message["text"] if mode == "text" else message["bytes"].decode("utf-8"))
-
-
-def set_debug_attributes(response: httpx.Response, exchange: Exchange) -> None:
-    response.extensions.update(exchange.extensions())
-    for name in ("template", "context"):
-        if exchange.debug is not None and name in exchange.debug:
-            setattr(response, name, exchange.debug[name])
 
 
 class _ResponseStream(httpx.SyncByteStream):
@@ -278,7 +248,7 @@ class _TestClientTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         scope = scope_of(request, self.root_path, self.client, self.app_state, self.extensions)
         if scope["type"] == "websocket":
-            raise _Upgrade(WebSocketTestSession(self.app, scope, self.portal_factory))
+            raise Upgrade(WebSocketTestSession(self.app, scope, self.portal_factory))
         chunks = [request.read()]
         with contextlib.ExitStack() as stack:
             portal = stack.enter_context(self.portal_factory())
@@ -306,26 +276,12 @@ class _TestClientTransport(httpx.BaseTransport):
         return response
 
 
-def client_headers(headers: dict[str, str] | None) -> dict[str, str]:
-    merged = dict(headers or {})
-    merged.setdefault("user-agent", "testclient")
-    return merged
-
-
-def websocket_headers(subprotocols: Sequence[str] | None, headers: Any) -> dict[str, str]:
-    merged = dict(headers or {})
-    merged.setdefault("connection", "upgrade")
-    merged.setdefault("sec-websocket-key", "testserver==")
-    merged.setdefault("sec-websocket-version", "13")
-    if subprotocols is not None:
-        merged.setdefault("sec-websocket-protocol", ", ".join(subprotocols))
-    return merged
-
-
 class TestClient(httpx.Client):
-    """An httpx client of one application. In a `with` block its lifespan runs, and one event loop serves all requests.
+    """An httpx client of one application. In a `with` block its lifespan runs, and one event loop serves
+    all requests.
 
-    extensions: ASGI extensions to offer besides debug and trailers: "http.response.early_hint", "http.response.push". What
+    extensions: ASGI extensions to offer besides debug and trailers: "http.response.early_hint",
+    "http.response.push". What
     the application sends through them is in `response.extensions` under the same names.
     """
 
@@ -395,7 +351,8 @@ class TestClient(httpx.Client):
     ) -> httpx.Response:
         if timeout is not httpx.USE_CLIENT_DEFAULT:
             warnings.warn(
-                "You should not use the 'timeout' argument with the TestClient: nothing here takes time to connect.",
+                "You should not use the 'timeout' argument with the TestClient. "
+                "Nothing here takes time to connect.",
                 StarletteDeprecationWarning,
                 stacklevel=3,
             )
@@ -403,7 +360,7 @@ class TestClient(httpx.Client):
             method,
             self._merge_url(url),
             content=content,
-            data=data,  # type: ignore[arg-type]
+            data=data,
             files=files,
             json=json,
             params=params,
@@ -423,7 +380,7 @@ class TestClient(httpx.Client):
         kwargs["headers"] = websocket_headers(subprotocols, kwargs.get("headers"))
         try:
             super().request("GET", url, **kwargs)
-        except _Upgrade as upgrade:
+        except Upgrade as upgrade:
             session: WebSocketTestSession = upgrade.session
             return session
         raise RuntimeError("Expected WebSocket upgrade")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from tidegate.web.jsoncodec import current_codec
 from tidegate.web.requests import HTTPConnection, StateT
-from tidegate.web.responses import Response
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from tidegate.web.responses import Response
     from tidegate.web.types import Message, Receive, Scope, Send
 
 __all__ = [
@@ -46,7 +47,8 @@ class WebSocketDisconnected(RuntimeError):
 
 
 class WebSocketFrameError(KeyError, RuntimeError):
-    """The peer sent text where octets were asked for, or the reverse. (A KeyError too, as Starlette raises.)"""
+    """The peer sent text where octets were asked for, or the reverse. (A KeyError too, as Starlette
+    raises.)"""
 
     def __init__(self, expected: str) -> None:
         super().__init__(expected)
@@ -88,7 +90,8 @@ class WebSocket(HTTPConnection[StateT]):
         raise WebSocketDisconnected('Cannot call "receive" once a disconnect message has been received.')
 
     async def send(self, message: Message) -> None:
-        """Send an ASGI message. Raises RuntimeError where the protocol does not allow it, WebSocketDisconnect."""
+        """Send an ASGI message. Raises RuntimeError where the protocol does not allow it,
+        WebSocketDisconnect."""
         kind = message["type"]
         if self.application_state is WebSocketState.CONNECTING:
             if kind == "websocket.accept":

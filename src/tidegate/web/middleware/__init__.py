@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from tidegate.web.middleware.inline import InlineFunction
     from tidegate.web.types import ASGIApp
 
@@ -20,7 +21,8 @@ class _MiddlewareFactory(Protocol[P]):
 
 
 class Middleware:
-    """`cls(app, *args, **kwargs)` to be; `cls` may also be an inline middleware (an async generator function)."""
+    """`cls(app, *args, **kwargs)` to be; `cls` may also be an inline middleware (an async generator
+    function)."""
 
     def __init__(
         self, cls: _MiddlewareFactory[P] | InlineFunction, *args: P.args, **kwargs: P.kwargs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web.authentication import (
@@ -15,11 +14,14 @@ from tidegate.web.requests import HTTPConnection
 from tidegate.web.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 
 class AuthenticationMiddleware:
-    """Ask `backend` who makes each request; its AuthenticationError is answered by `on_error`, a WebSocket closed."""
+    """Ask `backend` who makes each request; its AuthenticationError is answered by `on_error`, a WebSocket
+    closed."""
 
     def __init__(
         self,
@@ -47,7 +49,9 @@ class AuthenticationMiddleware:
             else:
                 await response(scope, receive, send)
             return
-        scope["auth"], scope["user"] = (AuthCredentials(), UnauthenticatedUser()) if result is None else result
+        scope["auth"], scope["user"] = (
+            (AuthCredentials(), UnauthenticatedUser()) if result is None else result
+        )
         await self.app(scope, receive, send)
 
     @staticmethod

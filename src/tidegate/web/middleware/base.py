@@ -1,19 +1,21 @@
-"""Middleware as one method, `dispatch(request, call_next)`, as Starlette has it. Inline middleware costs far less."""
+"""Middleware as one method, `dispatch(request, call_next)`, as Starlette has it. Inline middleware costs
+far less."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.abc
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.requests import ClientDisconnect, Request
-from tidegate.web.responses import AsyncContentStream, Response
+from tidegate.web.responses import Response
 
 if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 RequestResponseEndpoint: TypeAlias = Callable[[Request[Any]], Awaitable[Response]]
@@ -58,7 +60,8 @@ class _CachedRequest(Request[Any]):
 
 
 class BaseHTTPMiddleware:
-    """Override `dispatch`, or give it. The application runs in a task beside it, so that its body can stream."""
+    """Override `dispatch`, or give it. The application runs in a task beside it, so that its body can
+    stream."""
 
     def __init__(self, app: ASGIApp, dispatch: DispatchFunction | None = None) -> None:
         self.app = app
@@ -180,7 +183,7 @@ class _StreamingResponse(Response):
 
     def __init__(
         self,
-        content: AsyncContentStream,
+        content: AsyncIterable[bytes | MutableMapping[str, Any]],
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         media_type: str | None = None,

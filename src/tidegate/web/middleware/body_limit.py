@@ -1,4 +1,5 @@
-"""A limit on request bodies (413: RFC 9110 §15.5.14), counted as they arrive, whatever Content-Length says."""
+"""A limit on request bodies (413: RFC 9110 §15.5.14), counted as they arrive, whatever Content-Length
+says."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class BodyTooLarge(HTTPException):
 
 
 class RequestBodyLimitMiddleware:
-    """Refuse bodies over `max_body_size` octets. A limit further in replaces the one around it, up or down."""
+    """Refuse bodies over `max_body_size` octets. A limit further in replaces the one around it, up or
+    down."""
 
     def __init__(self, app: ASGIApp, max_body_size: int) -> None:
         if max_body_size < 0:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tidegate.web.datastructures import Headers, MutableHeaders
 from tidegate.web.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 ALL_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY")

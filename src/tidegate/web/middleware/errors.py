@@ -1,4 +1,5 @@
-"""The outermost layer: what nobody handles is answered by 500 (RFC 9110 §15.6.1) and raised again, for the server to log."""
+"""The outermost layer: what nobody handles is answered by 500 (RFC 9110 §15.6.1) and raised again, for the
+server to log."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 STYLES = """
 body { font-family: system-ui, sans-serif; margin: 2rem; color: #1d2433; }
 h1 { font-size: 1.3rem; } h2 { font-size: 1rem; font-weight: normal; }
-details { border: 1px solid #c9d1de; margin: .4rem 0; } summary { background: #eef2f8; padding: .4rem; cursor: pointer; }
+details { border: 1px solid #c9d1de; margin: .4rem 0; } summary { background: #eef2f8; padding: .4rem;
+cursor: pointer; }
 pre { margin: 0; padding: .2rem .6rem; overflow-x: auto; } .current { background: #fde8e8; }
 .lineno { color: #7a869a; }
 """
@@ -28,7 +30,8 @@ TEMPLATE = """<!doctype html>
 <html><head><title>{title}</title><style>{styles}</style></head>
 <body><h1>500 Server Error</h1><h2>{title}</h2>{frames}<h2>Traceback</h2><pre>{trace}</pre></body></html>
 """
-FRAME_TEMPLATE = """<details{opened}><summary>File <b>{filename}</b>, line <i>{lineno}</i>, in <b>{name}</b></summary>
+FRAME_TEMPLATE = """<details{opened}><summary>File <b>{filename}</b>, line <i>{lineno}</i>, in <b>{name}</b>
+</summary>
 {lines}</details>"""
 LINE = '<pre class="{css}"><span class="lineno">{lineno:>5}</span> {line}</pre>'
 
@@ -36,7 +39,8 @@ LINE = '<pre class="{css}"><span class="lineno">{lineno:>5}</span> {line}</pre>'
 class ServerErrorMiddleware:
     """`handler` makes the answer, or with `debug` the traceback is; the error is always raised again.
 
-    The answer leaves through the middleware in between (its CORS fields, say), as far as that is still possible.
+    The answer leaves through the middleware in between (its CORS fields, say), as far as that is still
+    possible.
     """
 
     def __init__(self, app: ASGIApp, handler: ExceptionHandler | None = None, debug: bool = False) -> None:
@@ -86,7 +90,8 @@ class ServerErrorMiddleware:
             await response(scope, receive, send)
 
     async def _close(self, scope: Scope, receive: Receive, send: SendTracker) -> None:
-        """A WebSocket whose handler failed is closed with 1011 (RFC 6455 §7.4.1), before it is accepted refused."""
+        """A WebSocket whose handler failed is closed with 1011 (RFC 6455 §7.4.1), before it is accepted
+        refused."""
         if send.closed:
             return
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web._exception_handler import (
@@ -16,6 +15,8 @@ from tidegate.web.exceptions import HTTPException, WebSocketException
 from tidegate.web.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tidegate.web.requests import Request
     from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
     from tidegate.web.websockets import WebSocket

@@ -47,7 +47,8 @@ def compression_limiter() -> anyio.CapacityLimiter:
 
 
 class GZipMiddleware:
-    """Compress bodies of `minimum_size` octets and more; pieces of `thread_minimum_size` and more in a thread."""
+    """Compress bodies of `minimum_size` octets and more; pieces of `thread_minimum_size` and more in a
+    thread."""
 
     def __init__(
         self,

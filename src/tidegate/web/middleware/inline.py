@@ -5,8 +5,10 @@
         response = yield                       # the application runs; its response is about to start
         response.headers["x-time"] = str(time.perf_counter() - started)
 
-Before the first `yield` the request has not gone in; `yield Response(...)` there answers it instead. A bare `yield` gives the
-head of the response, to change in place; `yield Response(...)` after it sends another response in its place. One more bare
+Before the first `yield` the request has not gone in; `yield Response(...)` there answers it instead. A bare
+`yield` gives the
+head of the response, to change in place; `yield Response(...)` after it sends another response in its
+place. One more bare
 `yield` waits until the application has finished. What the application raises is raised at the `yield`.
 """
 
@@ -17,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidegate.web.datastructures import MutableHeaders
 from tidegate.web.requests import Request
-from tidegate.web.responses import Response
 
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
@@ -94,7 +95,9 @@ class InlineRun:
 
     __slots__ = ("_receive", "_send", "finished", "generator", "replaced", "scope", "started")
 
-    def __init__(self, generator: AsyncGenerator[Any, Any], scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, generator: AsyncGenerator[Any, Any], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         self.generator = generator
         self.scope = scope
         self._receive = receive

@@ -1,14 +1,16 @@
-"""A server span for each HTTP request (OpenTelemetry semantic conventions for HTTP spans), by the API only."""
+"""A server span for each HTTP request (OpenTelemetry semantic conventions for HTTP spans), by the API
+only."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web.datastructures import URL, Headers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 try:
@@ -16,7 +18,8 @@ try:
     from opentelemetry.trace import SpanKind, StatusCode
 except ImportError:
     raise ImportError(
-        "tidegate.web.middleware.opentelemetry needs the `opentelemetry-api` package: pip install opentelemetry-api"
+        "tidegate.web.middleware.opentelemetry needs the `opentelemetry-api` package: "
+        "pip install opentelemetry-api"
     ) from None
 
 KNOWN_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
@@ -25,7 +28,8 @@ SPAN_KEY = "tidegate.web.opentelemetry"
 
 
 class OpenTelemetryMiddleware:
-    """Spans named by method and route. `excluded_urls`: regular expressions, comma-separated or a sequence; no span for them.
+    """Spans named by method and route. `excluded_urls`: regular expressions, comma-separated or a sequence;
+    no span for them.
 
     Several of these around one request make one span. Without a tracer provider nothing is done.
     """
@@ -55,7 +59,10 @@ class OpenTelemetryMiddleware:
             self.excluded_urls and self._excluded(scope)
         ):
             scope[SPAN_KEY] = None
-            await self.app(scope, receive, send)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                del scope[SPAN_KEY]
             return
         headers = Headers(scope=scope)
         attributes = request_attributes(scope, headers)
@@ -81,6 +88,7 @@ class OpenTelemetryMiddleware:
                 span.set_attribute("error.type", type(error).__qualname__)
                 raise
             finally:
+                del scope[SPAN_KEY]
                 route = scope.get("tidegate.web.route_prefix", "") + route_path(scope.get("route"))
                 if route:
                     span.set_attribute("http.route", route)

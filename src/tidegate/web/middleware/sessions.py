@@ -1,17 +1,19 @@
-"""Sessions in a signed cookie, in the format of Starlette (base64 JSON by itsdangerous), which it can read and be read by."""
+"""Sessions in a signed cookie, in the format of Starlette (base64 JSON by itsdangerous), which it can read
+and be read by."""
 
 from __future__ import annotations
 
 import base64
 import json
 import typing
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from tidegate.web.datastructures import MutableHeaders, Secret
 from tidegate.web.requests import HTTPConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 try:
@@ -75,9 +77,11 @@ class Session(dict[str, typing.Any]):
 
 
 class SessionMiddleware:
-    """`request.session`. Several secret keys, the newest first, let keys be changed: all verify, the first signs.
+    """`request.session`. Several secret keys, the newest first, let keys be changed: all verify, the first
+    signs.
 
-    A change inside a value counts too. A session that is used is signed anew when half of `max_age` (seconds) has passed.
+    A change inside a value counts too. A session that is used is signed anew when half of `max_age`
+    (seconds) has passed.
     """
 
     def __init__(
@@ -153,7 +157,9 @@ class SessionMiddleware:
             rolls = self.max_age is not None and age > self.max_age / 2
             if modified or rolls:
                 value = self.signer.sign(base64.b64encode(data)).decode("ascii")
-                self._set_cookie(headers, value, None if self.max_age is None else f"Max-Age={self.max_age}; ")
+                self._set_cookie(
+                    headers, value, None if self.max_age is None else f"Max-Age={self.max_age}; "
+                )
         elif had_cookie:
             self._set_cookie(headers, "null", "expires=Thu, 01 Jan 1970 00:00:00 GMT; ")
 

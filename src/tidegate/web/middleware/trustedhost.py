@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidegate.web._utils import parse_host_header
@@ -10,13 +9,16 @@ from tidegate.web.datastructures import URL, Headers
 from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 ENFORCE_DOMAIN_WILDCARD = "Domain wildcard patterns must be like '*.example.com'."
 
 
 class TrustedHostMiddleware:
-    """400 for a Host that is none of `allowed_hosts` (`*.example.com` takes subdomains), is missing, or given twice."""
+    """400 for a Host that is none of `allowed_hosts` (`*.example.com` takes subdomains), is missing, or
+    given twice."""
 
     def __init__(
         self, app: ASGIApp, allowed_hosts: Sequence[str] | None = None, www_redirect: bool = True

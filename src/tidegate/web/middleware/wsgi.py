@@ -1,11 +1,11 @@
-"""WSGI applications (PEP 3333) under ASGI, in threads. The body is read whole first: bound it by max_body_size."""
+"""WSGI applications (PEP 3333) under ASGI, in threads. The body is read whole first: bound it by
+max_body_size."""
 
 from __future__ import annotations
 
 import io
 import sys
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,6 +17,8 @@ from tidegate.web.exceptions import StarletteDeprecationWarning
 from tidegate.web.requests import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tidegate.web.types import Receive, Scope, Send
 
 warnings.warn(
