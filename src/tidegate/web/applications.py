@@ -9,7 +9,7 @@ from tidegate.web.datastructures import State, URLPath
 from tidegate.web.jsoncodec import JSONCodec, current_codec
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
-from tidegate.web.middleware.errors import ServerErrorMiddleware
+from tidegate.web.middleware.errors import ErrorsMiddleware, ServerErrorMiddleware
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.routing import BaseRoute, Route, Router, WebSocketRoute
 
@@ -72,7 +72,13 @@ class Application:
                 server_error = handler
             else:
                 handlers[key] = handler
-        app: ASGIApp = ExceptionMiddleware(self.router, handlers=handlers, debug=self.debug)
+        router: ASGIApp = self.router
+        if type(self.router) is Router and self.router.middleware_stack == self.router.app:
+            router = self.router.dispatch  # nothing is around the routes: call them
+        if not self.user_middleware and self.max_body_size is None:
+            # Nothing lies between the two: one layer does both.
+            return ErrorsMiddleware(router, handlers, server_error, self.debug)
+        app: ASGIApp = ExceptionMiddleware(router, handlers=handlers, debug=self.debug)
         if self.user_middleware:
             app = wrap(app, self.user_middleware)
             # What the user's middleware raises has handlers too.

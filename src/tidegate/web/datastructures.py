@@ -207,7 +207,8 @@ def url_components_of(scope: Scope) -> SplitResult:
             break
     if not netloc:
         server = scope.get("server")
-        hostname, port = (None, None) if server is None else server
+        hostname: str = "" if server is None else server[0]
+        port: int | None = None if server is None else server[1]
         if port is not None:  # a Unix socket has no port, and its path is no host
             netloc = f"[{hostname}]" if ":" in hostname else hostname
             if port != DEFAULT_PORTS.get(scheme):

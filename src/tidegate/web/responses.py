@@ -68,11 +68,7 @@ NOT_MODIFIED_FIELDS = {
     b"vary",
     b"set-cookie",
 }
-CONTENT_LENGTH = [str(length).encode() for length in range(1024)]
-
-
-def content_length(length: int) -> bytes:
-    return CONTENT_LENGTH[length] if length < 1024 else str(length).encode()
+CONTENT_LENGTHS = [(b"content-length", str(length).encode()) for length in range(1024)]
 
 
 class Response:
@@ -125,9 +121,13 @@ class Response:
             # RFC 9110 §8.6: no Content-Length in 1xx and 204; 304's would be the full answer's.
             if body is not None and not (status_code < 200 or status_code in (204, 304)):
                 length = body.nbytes if type(body) is memoryview else len(body)
-                raw_headers.append((b"content-length", content_length(length)))
-        if add_type and self.media_type is not None:
-            raw_headers.append((b"content-type", content_type_field(self.media_type, self.charset)))
+                raw_headers.append(
+                    CONTENT_LENGTHS[length] if length < 1024 else (b"content-length", str(length).encode())
+                )
+        media_type = self.media_type
+        if add_type and media_type is not None:
+            wanted = (media_type, self.charset)
+            raw_headers.append(_content_types.get(wanted) or content_type_field(wanted))
         self.raw_headers = raw_headers
 
     @property
@@ -227,21 +227,18 @@ def denial_send(send: Send) -> Send:
     return send_denial
 
 
-_content_types: dict[tuple[str, str], bytes] = {}
+_content_types: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
 
-def content_type_field(media_type: str, charset: str) -> bytes:
-    """The Content-Type value: text gets its charset (RFC 9110 §8.3.2)."""
-    key = (media_type, charset)
-    value = _content_types.get(key)
-    if value is None:
-        text = media_type
-        if text.startswith("text/") and "charset=" not in text.lower():
-            text = f"{text}; charset={charset}"
-        value = encode_field_value(text)
-        if len(_content_types) < 256:
-            _content_types[key] = value
-    return value
+def content_type_field(key: tuple[str, str]) -> tuple[bytes, bytes]:
+    """The Content-Type field of a (media type, charset): text gets its charset (RFC 9110 §8.3.2)."""
+    text, charset = key
+    if text.startswith("text/") and "charset=" not in text.lower():
+        text = f"{text}; charset={charset}"
+    field = (b"content-type", encode_field_value(text))
+    if len(_content_types) < 256:
+        _content_types[key] = field
+    return field
 
 
 class HTMLResponse(Response):

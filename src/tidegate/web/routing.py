@@ -191,10 +191,14 @@ class BaseRoute:
 
 def merged_params(
     scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """The values of what matched, after the outer mounts', or None if one has no value (an int of 5,000 digits)."""
     values = match.groupdict()
-    for key, value in values.items():
-        values[key] = convertors[key].convert(value)
+    try:
+        for key, value in values.items():
+            values[key] = convertors[key].convert(value)
+    except ValueError:
+        return None
     outer = scope.get("path_params")
     return {**outer, **values} if outer else values
 
@@ -249,13 +253,19 @@ class Route(BaseRoute):
                 self.methods.add("HEAD")
         self.path_regex, self.path_format, self.param_convertors = compile_path(path)
 
+    def params_of(self, route_path: str, scope: Scope) -> dict[str, Any] | None:
+        """The path parameters, the outer mounts' included, or None if `route_path` is not this route's."""
+        if not self.param_convertors:
+            return scope.get("path_params", {}) if route_path == self.path else None
+        match = self.path_regex.match(route_path)
+        return None if match is None else merged_params(scope, match, self.param_convertors)
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http":
             return Match.NONE, {}
-        match = self.path_regex.match(get_route_path(scope))
-        if match is None:
+        params = self.params_of(get_route_path(scope), scope)
+        if params is None:
             return Match.NONE, {}
-        params = merged_params(scope, match, self.param_convertors)
         child_scope = {"endpoint": self.endpoint, "path_params": params, "route": self}
         if self.methods and scope["method"] not in self.methods:
             return Match.PARTIAL, child_scope
@@ -320,9 +330,9 @@ class WebSocketRoute(BaseRoute):
         if scope["type"] != "websocket":
             return Match.NONE, {}
         match = self.path_regex.match(get_route_path(scope))
-        if match is None:
+        params = None if match is None else merged_params(scope, match, self.param_convertors)
+        if params is None:
             return Match.NONE, {}
-        params = merged_params(scope, match, self.param_convertors)
         return Match.FULL, {"endpoint": self.endpoint, "path_params": params, "route": self}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -390,10 +400,10 @@ class Mount(BaseRoute):
             if match is None or match["path"]:
                 return Match.NONE, {}
             child_scope["path"] = scope["path"] + "/"
-        values = match.groupdict()
+        values = merged_params({}, match, self.param_convertors)
+        if values is None:
+            return Match.NONE, {}
         remaining = "/" + values.pop("path")
-        for key, value in values.items():
-            values[key] = self.param_convertors[key].convert(value)
         root_path = scope.get("root_path", "")
         child_scope["path_params"] = {**scope.get("path_params", {}), **values}
         # The scope's own path is never rewritten: children match on what follows root_path.
@@ -456,9 +466,9 @@ class Host(BaseRoute):
             return Match.NONE, {}
         host = parse_host_header(Headers(scope=scope).get("host"))
         match = self.host_regex.match(host.host.lower()) if host is not None else None
-        if match is None:
+        params = None if match is None else merged_params(scope, match, self.param_convertors)
+        if params is None:
             return Match.NONE, {}
-        params = merged_params(scope, match, self.param_convertors)
         return Match.FULL, {"path_params": params, "endpoint": self.app, "route": self}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -610,30 +620,49 @@ class Router:
         return index.candidates(path)  # type: ignore[no-any-return]
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] in ("http", "websocket", "lifespan")
+        await self.dispatch(scope, receive, send)
+
+    def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What answers this request, found and called, to be awaited."""
+        kind = scope["type"]
         if "router" not in scope:
             scope["router"] = self
-        if scope["type"] == "lifespan":
-            await self.lifespan(scope, receive, send)
-            return
-        route_path = get_route_path(scope)
+        if kind == "lifespan":
+            return self.lifespan(scope, receive, send)
+        assert kind in ("http", "websocket")
+        route_path = get_route_path(scope) if scope.get("root_path") else scope["path"]
         partial: BaseRoute | None = None
         partial_scope: Scope = {}
         allowed: set[str] = set()
         for route in self._candidates(route_path):
-            match, child_scope = route.matches(scope)
-            if match is Match.FULL:
-                scope.update(child_scope)
-                await route.handle(scope, receive, send)
-                return
+            if type(route) is Route and kind == "http":
+                # What `matches` and `handle` do, without a scope between them.
+                params = route.params_of(route_path, scope)
+                if params is None:
+                    continue
+                methods = route.methods
+                if not methods or scope["method"] in methods:
+                    scope["endpoint"] = route.endpoint
+                    scope["path_params"] = params
+                    scope["route"] = route
+                    return route.app(scope, receive, send)
+                child_scope: Scope = {"endpoint": route.endpoint, "path_params": params, "route": route}
+                match = Match.PARTIAL
+            else:
+                match, child_scope = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(child_scope)
+                    return route.handle(scope, receive, send)
             if match is Match.PARTIAL:
                 if partial is None:
                     partial, partial_scope = route, child_scope
                 allowed.update(getattr(route, "methods", None) or ())
         if partial is not None:
             scope.update(partial_scope)
-            await self._partial_match(partial, allowed, scope, receive, send)
-            return
+            return self._partial_match(partial, allowed, scope, receive, send)
+        return self._no_match(route_path, scope, receive, send)
+
+    async def _no_match(self, route_path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self.redirect_slashes and route_path != "/":
             redirect_scope = dict(scope)
             if route_path.endswith("/"):

@@ -8,14 +8,16 @@ import inspect
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from tidegate.web._exception_handler import SendTracker, tracked
+from tidegate.web._exception_handler import HANDLERS_KEY, SendTracker, handle_exception, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
-from tidegate.web.middleware.exceptions import INNER_SEND_KEY
+from tidegate.web.middleware.exceptions import INNER_SEND_KEY, ExceptionMiddleware
 from tidegate.web.requests import Request
 from tidegate.web.responses import HTMLResponse, PlainTextResponse, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 STYLES = """
@@ -149,3 +151,39 @@ class ServerErrorMiddleware:
 
     def error_response(self, request: Request[Any], exc: Exception) -> Response:
         return PlainTextResponse("Internal Server Error", status_code=500)
+
+
+class ErrorsMiddleware(ServerErrorMiddleware):
+    """ServerErrorMiddleware directly around ExceptionMiddleware, as one layer."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        handlers: Mapping[Any, ExceptionHandler] | None = None,
+        server_error: ExceptionHandler | None = None,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(app, server_error, debug)
+        self.exceptions = ExceptionMiddleware(app, handlers, debug)
+        self.handlers = self.exceptions.handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        scope[HANDLERS_KEY] = self.handlers
+        tracker = SendTracker(send)
+        try:
+            await self.app(scope, receive, tracker)
+        except Exception as error:
+            await self._handle(error, scope, receive, tracker)
+
+    async def _handle(self, error: Exception, scope: Scope, receive: Receive, send: SendTracker) -> None:
+        try:
+            await handle_exception(error, None, scope, receive, send)
+        except Exception as unhandled:
+            if scope["type"] == "websocket":
+                await self._close(scope, receive, send)
+            else:
+                await self._answer(unhandled, scope, receive, send, [])
+            raise

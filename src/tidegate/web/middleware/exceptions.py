@@ -43,7 +43,7 @@ class ExceptionMiddleware:
             HTTPException: self.http_exception,
             WebSocketException: self.websocket_exception,
         }
-        self._handlers = (self._exception_handlers, self._status_handlers)
+        self.handlers = (self._exception_handlers, self._status_handlers)
         for key, handler in (handlers or {}).items():
             self.add_exception_handler(key, handler)
 
@@ -60,7 +60,7 @@ class ExceptionMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        scope[HANDLERS_KEY] = self._handlers
+        scope[HANDLERS_KEY] = self.handlers
         tracker = tracked(send)
         if not self.outer and INNER_SEND_KEY in scope:
             # The way out through the middleware around this, for the answer to an error that nobody handles.
