@@ -23,12 +23,16 @@ StatusHandlers = dict[int, "ExceptionHandler"]
 
 
 class SendTracker:
-    """A `send` that knows whether the response has started; layers that follow each other share one."""
+    """A `send` that knows whether the response has started; layers that follow each other share one.
 
-    __slots__ = ("accepted", "closed", "send", "started")
+    `inner`: the outermost's way out through the middleware inside it, once a request has come through them.
+    """
+
+    __slots__ = ("accepted", "closed", "inner", "send", "started")
 
     def __init__(self, send: Send) -> None:
         self.send = send
+        self.inner: Send | None = None
         self.started = False
         self.accepted = False
         self.closed = False

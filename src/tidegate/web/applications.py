@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from tidegate.web.background import Supervisor
 from tidegate.web.datastructures import State, URLPath
 from tidegate.web.jsoncodec import JSONCodec, current_codec
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
-from tidegate.web.middleware.errors import ErrorsMiddleware, ServerErrorMiddleware
+from tidegate.web.middleware.errors import ErrorsMiddleware
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.routing import BaseRoute, Route, Router, WebSocketRoute
 
@@ -34,6 +35,7 @@ class Application:
     absolute_urls: whether url_for gives an absolute URL (default) or a path.
     mounted_lifespans: whether the lifespans of what is mounted here run inside this one's (default: yes).
     max_body_size: octets; None is no limit of the application's own.
+    shutdown_timeout: seconds that the end of the lifespan waits for background tasks.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Application:
         absolute_urls: bool = True,
         mounted_lifespans: bool = True,
         redirect_slashes: bool = True,
+        shutdown_timeout: float = 30.0,
     ) -> None:
         self.debug = debug
         self.state = State()
@@ -60,6 +63,8 @@ class Application:
         self.max_body_size = max_body_size
         self.json = json
         self.absolute_urls = absolute_urls
+        self.background = Supervisor()
+        self.shutdown_timeout = shutdown_timeout
         self.middleware_stack: ASGIApp | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -79,13 +84,11 @@ class Application:
             # Nothing lies between the two: one layer does both.
             return ErrorsMiddleware(router, handlers, server_error, self.debug)
         app: ASGIApp = ExceptionMiddleware(router, handlers=handlers, debug=self.debug)
-        if self.user_middleware:
-            app = wrap(app, self.user_middleware)
-            # What the user's middleware raises has handlers too.
-            app = ExceptionMiddleware(app, handlers=handlers, debug=self.debug, outer=True)
+        app = wrap(app, self.user_middleware)
         if self.max_body_size is not None:
             app = RequestBodyLimitMiddleware(app, self.max_body_size)
-        return ServerErrorMiddleware(app, handler=server_error, debug=self.debug)
+        # What the user's middleware raises has handlers too.
+        return ErrorsMiddleware(app, handlers, server_error, self.debug, layered=True)
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -101,7 +104,15 @@ class Application:
             stack = self.middleware_stack = self.build_middleware_stack()
         if self.json is not None:
             current_codec.set(self.json)
-        await stack(scope, receive, send)
+        if type(stack) is not ErrorsMiddleware or scope["type"] == "lifespan":
+            await stack(scope, receive, send)
+            return
+        # ErrorsMiddleware.__call__, without a coroutine of its own.
+        tracker = stack.prepare(scope, send)
+        try:
+            await stack.app(scope, receive, tracker)
+        except Exception as error:
+            await stack.handle(error, scope, receive, tracker)
 
     def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
         self.router.mount(path, app=app, name=name)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+import anyio
+
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tidegate.web.types import Scope
 
 P = ParamSpec("P")
 
@@ -27,6 +31,40 @@ class BackgroundTask:
             await self.func(*self.args, **self.kwargs)
         else:
             await run_in_threadpool(self.func, *self.args, **self.kwargs)
+
+
+class Supervisor:
+    """Counts the background work of one application, so that its shutdown can wait for it."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self._idle: anyio.Event | None = None
+
+    async def run(self, task: Callable[[], Awaitable[None]]) -> None:
+        self.running += 1
+        try:
+            await task()
+        finally:
+            self.running -= 1
+            if self.running == 0 and self._idle is not None:
+                self._idle.set()
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait until nothing runs, at most `timeout` seconds. False if something still does."""
+        with anyio.move_on_after(timeout):
+            while self.running:
+                self._idle = anyio.Event()
+                await self._idle.wait()
+        return not self.running
+
+
+async def run_after_response(task: Callable[[], Awaitable[None]], scope: Scope) -> None:
+    """Run a response's background work, where its application can wait for it."""
+    supervisor: Supervisor | None = getattr(scope.get("app"), "background", None)
+    if isinstance(supervisor, Supervisor):
+        await supervisor.run(task)
+    else:
+        await task()
 
 
 class BackgroundTasks(BackgroundTask):

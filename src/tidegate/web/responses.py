@@ -19,6 +19,7 @@ from urllib.parse import quote
 import anyio
 
 from tidegate.web._utils import create_collapsing_task_group
+from tidegate.web.background import run_after_response
 from tidegate.web.concurrency import in_file_thread, iterate_in_threadpool
 from tidegate.web.datastructures import (
     URL,
@@ -96,9 +97,11 @@ class Response:
 
     def render(self, content: Any) -> bytes | memoryview:
         """The content as octets: text in the response's charset."""
+        if type(content) is str:
+            return content.encode(self.charset)
         if content is None:
             return b""
-        if isinstance(content, bytes | memoryview):
+        if isinstance(content, (bytes, memoryview)):
             return content
         return content.encode(self.charset)  # type: ignore[no-any-return]
 
@@ -213,7 +216,7 @@ class Response:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": body})
         if self.background is not None:
-            await self.background()
+            await run_after_response(self.background, scope)
 
 
 def denial_send(send: Send) -> Send:
@@ -319,7 +322,7 @@ class StreamingResponse(Response):
     async def stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self.body_iterator:
-            if not isinstance(chunk, bytes | memoryview):
+            if not isinstance(chunk, (bytes, memoryview)):
                 chunk = chunk.encode(self.charset)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -342,7 +345,7 @@ class StreamingResponse(Response):
                 task_group.start_soon(cancel_after, partial(self.stream_response, send))
                 await cancel_after(partial(self.listen_for_disconnect, receive))
         if self.background is not None:
-            await self.background()
+            await run_after_response(self.background, scope)
 
 
 class FileResponse(Response):
@@ -423,7 +426,7 @@ class FileResponse(Response):
         if response is not None:
             await response(scope, receive, send)
         if self.background is not None:
-            await self.background()
+            await run_after_response(self.background, scope)
 
     def _precondition_answer(self, scope: Scope) -> Response | None:
         """304 or 412, where the request's preconditions ask for one (RFC 9110 §13.2.2)."""

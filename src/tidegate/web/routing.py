@@ -16,6 +16,7 @@ from urllib.parse import quote
 from tidegate.web._exception_handler import handle_exception, tracked
 from tidegate.web._routeindex import RouteIndex
 from tidegate.web._utils import get_route_path, is_async_callable, parse_host_header
+from tidegate.web.background import Supervisor
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.convertors import (
     CONVERTOR_TYPES,
@@ -192,7 +193,7 @@ class BaseRoute:
 def merged_params(
     scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]
 ) -> dict[str, Any] | None:
-    """The values of what matched, after the outer mounts', or None if one has no value (an int of 5,000 digits)."""
+    """The values of what matched, after the outer mounts'; None if one has none (an int of 5,000 digits)."""
     values = match.groupdict()
     try:
         for key, value in values.items():
@@ -602,6 +603,10 @@ class Router:
                 await send({"type": "lifespan.startup.complete"})
                 started = True
                 await receive()
+                supervisor = getattr(app, "background", None)
+                if isinstance(supervisor, Supervisor):
+                    # Background tasks may still use what the lifespan closes.
+                    await supervisor.wait(app.shutdown_timeout)
         except BaseException:
             text = traceback.format_exc()
             kind = "shutdown" if started else "startup"

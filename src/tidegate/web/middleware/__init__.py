@@ -43,11 +43,15 @@ class Middleware:
 
 def wrap(app: ASGIApp, middleware: Sequence[Middleware] | None) -> ASGIApp:
     """`app` inside these middlewares, the first outermost."""
+    innermost = app
     for cls, args, kwargs in reversed(middleware or ()):
         if inspect.isasyncgenfunction(cls):
             from tidegate.web.middleware.inline import InlineMiddleware
 
-            app = InlineMiddleware(app, cls, *args, **kwargs)
+            if isinstance(app, InlineMiddleware) and app is not innermost:
+                app.add_outer(cls, *args, **kwargs)
+            else:
+                app = InlineMiddleware(app, cls, *args, **kwargs)
         else:
             factory: Callable[..., ASGIApp] = cls
             app = factory(app, *args, **kwargs)

@@ -10,6 +10,7 @@ import anyio
 import anyio.abc
 
 from tidegate.web._utils import create_collapsing_task_group
+from tidegate.web.background import run_after_response
 from tidegate.web.requests import ClientDisconnect, Request
 from tidegate.web.responses import Response
 
@@ -211,4 +212,4 @@ class _StreamingResponse(Response):
         if should_close_body:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         if self.background is not None:
-            await self.background()
+            await run_after_response(self.background, scope)

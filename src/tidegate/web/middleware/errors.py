@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tidegate.web._exception_handler import HANDLERS_KEY, SendTracker, handle_exception, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
-from tidegate.web.middleware.exceptions import INNER_SEND_KEY, ExceptionMiddleware
+from tidegate.web.middleware.exceptions import OUTERMOST_KEY, ExceptionMiddleware
 from tidegate.web.requests import Request
 from tidegate.web.responses import HTMLResponse, PlainTextResponse, Response
 
@@ -56,20 +56,17 @@ class ServerErrorMiddleware:
             await self.app(scope, receive, send)
             return
         tracker = tracked(send)
-        inner_sends: list[Send] = []
-        scope[INNER_SEND_KEY] = inner_sends
+        scope[OUTERMOST_KEY] = tracker
         try:
             await self.app(scope, receive, tracker)
         except Exception as error:
             if kind == "websocket":
                 await self._close(scope, receive, tracker)
             else:
-                await self._answer(error, scope, receive, tracker, inner_sends)
+                await self._answer(error, scope, receive, tracker)
             raise
 
-    async def _answer(
-        self, error: Exception, scope: Scope, receive: Receive, send: SendTracker, inner_sends: list[Send]
-    ) -> None:
+    async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: SendTracker) -> None:
         request: Request[Any] = Request(scope)
         handler: Any = self.handler
         if self.debug:
@@ -82,9 +79,9 @@ class ServerErrorMiddleware:
             response = await run_in_threadpool(handler, request, error)
         if send.started or response is None:
             return
-        if len(inner_sends) == 1 and inner_sends[0] is not send:
+        if send.inner is not None:
             try:
-                await response(scope, receive, inner_sends[0])
+                await response(scope, receive, send.inner)
             except Exception:  # the middleware that the way led through is not usable any more
                 if send.started:
                     raise
@@ -154,7 +151,10 @@ class ServerErrorMiddleware:
 
 
 class ErrorsMiddleware(ServerErrorMiddleware):
-    """ServerErrorMiddleware directly around ExceptionMiddleware, as one layer."""
+    """ServerErrorMiddleware directly around ExceptionMiddleware, as one layer.
+
+    layered: there is other middleware inside.
+    """
 
     def __init__(
         self,
@@ -162,28 +162,37 @@ class ErrorsMiddleware(ServerErrorMiddleware):
         handlers: Mapping[Any, ExceptionHandler] | None = None,
         server_error: ExceptionHandler | None = None,
         debug: bool = False,
+        *,
+        layered: bool = False,
     ) -> None:
         super().__init__(app, server_error, debug)
-        self.exceptions = ExceptionMiddleware(app, handlers, debug)
-        self.handlers = self.exceptions.handlers
+        self.layered = layered
+        self.handlers = ExceptionMiddleware(app, handlers, debug).handlers
+
+    def prepare(self, scope: Scope, send: Send) -> SendTracker:
+        """Put in the scope what `handle` needs; the `send` for what is inside."""
+        scope[HANDLERS_KEY] = self.handlers
+        tracker = SendTracker(send)
+        if self.layered:
+            scope[OUTERMOST_KEY] = tracker
+        return tracker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        scope[HANDLERS_KEY] = self.handlers
-        tracker = SendTracker(send)
+        tracker = self.prepare(scope, send)
         try:
             await self.app(scope, receive, tracker)
         except Exception as error:
-            await self._handle(error, scope, receive, tracker)
+            await self.handle(error, scope, receive, tracker)
 
-    async def _handle(self, error: Exception, scope: Scope, receive: Receive, send: SendTracker) -> None:
+    async def handle(self, error: Exception, scope: Scope, receive: Receive, send: SendTracker) -> None:
         try:
             await handle_exception(error, None, scope, receive, send)
         except Exception as unhandled:
             if scope["type"] == "websocket":
                 await self._close(scope, receive, send)
             else:
-                await self._answer(unhandled, scope, receive, send, [])
+                await self._answer(unhandled, scope, receive, send)
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tidegate.web._exception_handler import (
     HANDLERS_KEY,
     ExceptionHandlers,
+    SendTracker,
     StatusHandlers,
     handle_exception,
     tracked,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
     from tidegate.web.websockets import WebSocket
 
-INNER_SEND_KEY = "tidegate.web.inner_send"
+OUTERMOST_KEY = "tidegate.web.outermost_send"
 
 
 class ExceptionMiddleware:
@@ -32,11 +33,8 @@ class ExceptionMiddleware:
         app: ASGIApp,
         handlers: Mapping[Any, ExceptionHandler] | None = None,
         debug: bool = False,
-        *,
-        outer: bool = False,
     ) -> None:
         self.app = app
-        self.outer = outer  # outside the user's middleware; another is inside it
         self.debug = debug
         self._status_handlers: StatusHandlers = {}
         self._exception_handlers: ExceptionHandlers = {
@@ -62,9 +60,10 @@ class ExceptionMiddleware:
             return
         scope[HANDLERS_KEY] = self.handlers
         tracker = tracked(send)
-        if not self.outer and INNER_SEND_KEY in scope:
+        outermost: SendTracker | None = scope.get(OUTERMOST_KEY)
+        if outermost is not None and outermost is not send:
             # The way out through the middleware around this, for the answer to an error that nobody handles.
-            scope[INNER_SEND_KEY].append(send)
+            outermost.inner = send
         try:
             await self.app(scope, receive, tracker)
         except Exception as error:

@@ -14,7 +14,7 @@ place. One more bare
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tidegate.web.datastructures import MutableHeaders
@@ -55,97 +55,137 @@ class ResponseHead:
 
 
 class InlineMiddleware:
-    """The ASGI application that runs an inline middleware around another. WebSockets pass by."""
+    """Runs inline middlewares around an ASGI application, outermost first. WebSockets pass by."""
 
     def __init__(self, app: ASGIApp, function: InlineFunction, *args: Any, **kwargs: Any) -> None:
         self.app = app
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
+        self.functions = [(function, args, kwargs)]
+
+    def add_outer(self, function: InlineFunction, *args: Any, **kwargs: Any) -> None:
+        """Put another around these: neighbours share one layer."""
+        self.functions.insert(0, (function, args, kwargs))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request: Request[Any] = Request(scope, receive, send)
-        generator = self.function(request, *self.args, **self.kwargs)
+        generators: list[AsyncGenerator[Any, Any]] = []
+        run = InlineRun(generators, scope, receive, send)
         try:
-            early = await generator.__anext__()
-        except StopAsyncIteration:
-            raise RuntimeError(f"Inline middleware {self.function!r} did not yield") from None
-        if early is not None:
-            await generator.aclose()
-            await early(scope, receive, send)
-            return
-        run = InlineRun(generator, scope, receive, send)
-        try:
-            await self.app(scope, receive, run.send)
-        except Exception as error:
-            if run.finished:
-                raise
-            # The middleware may answer instead, if nothing has been sent; else its `finally` runs.
-            await run.failed(error)
-            return
-        if not run.finished:
-            await run.complete()
+            for function, args, kwargs in self.functions:
+                generator = function(request, *args, **kwargs)
+                try:
+                    early = await generator.__anext__()
+                except StopAsyncIteration:
+                    raise RuntimeError(f"Inline middleware {function!r} did not yield") from None
+                if early is not None:
+                    await generator.aclose()
+                    await early(scope, receive, run)
+                    break
+                generators.append(generator)
+            else:
+                await self.app(scope, receive, run)
+        except GeneratorExit:  # thrown away: nothing can be awaited any more
+            raise
+        except BaseException as error:
+            await run.failed(run.error or error)
+        else:
+            if generators:
+                await run.complete()
 
 
 class InlineRun:
-    """One request in one inline middleware, from the moment the application runs."""
+    """The `send` of one request inside inline middlewares; their generators, outermost first, until each ends."""
 
-    __slots__ = ("_receive", "_send", "finished", "generator", "replaced", "scope", "started")
+    __slots__ = ("error", "generators", "receive", "replaced", "scope", "send", "started")
 
     def __init__(
-        self, generator: AsyncGenerator[Any, Any], scope: Scope, receive: Receive, send: Send
+        self, generators: list[AsyncGenerator[Any, Any]], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self.generator = generator
+        self.generators = generators
         self.scope = scope
-        self._receive = receive
-        self._send = send
+        self.receive = receive
+        self.send = send
         self.started = False
         self.replaced = False
-        self.finished = False
+        self.error: BaseException | None = None
 
-    async def send(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if not self.started and message["type"] == "http.response.start":
             self.started = True
-            if not self.finished:
-                try:
-                    instead = await self.generator.asend(ResponseHead(message))
-                except StopAsyncIteration:
-                    self.finished = True
-                else:
-                    if instead is not None:
-                        self.replaced = True
-                        await self._close()
-                        await instead(self.scope, self._receive, self._send)
-                        return
-        if not self.replaced:
-            await self._send(message)
+            return self._start(message)
+        return drop(message) if self.replaced else self.send(message)
 
-    async def failed(self, error: Exception) -> None:
-        """Raise `error` at the middleware's `yield`; it goes on unless the middleware answers."""
-        try:
-            instead = await self.generator.athrow(error)
-        except StopAsyncIteration:
-            self.finished = True
-            if not self.started:
-                raise error from None
+    async def _start(self, message: Message) -> None:
+        """Show the head of the response to each middleware, innermost first, then send it."""
+        head = ResponseHead(message)
+        generators = self.generators
+        waiting: list[AsyncGenerator[Any, Any]] = []  # those that also want to know of the end
+        for index in range(len(generators) - 1, -1, -1):
+            generator = generators[index]
+            try:
+                instead = await generator.asend(head)
+            except StopAsyncIteration:
+                continue
+            except BaseException as error:
+                del generators[index:]
+                # Layers further in may take this for an error of theirs, and make another of it.
+                self.error = error
+                raise
+            if instead is None:
+                waiting.append(generator)
+                continue
+            self.replaced = True
+            await generator.aclose()
+            for other in waiting:
+                await other.aclose()
+            del generators[index:]
+            await self._answer(instead)
             return
-        await self._close()
-        if self.started or instead is None:
-            raise error
-        await instead(self.scope, self._receive, self._send)
+        waiting.reverse()
+        generators[:] = waiting
+        await self.send(message)
+
+    async def _answer(self, response: Any) -> None:
+        """Send another response, through the middlewares that are still to see one."""
+        outer = InlineRun(self.generators, self.scope, self.receive, self.send)
+        await response(self.scope, self.receive, outer)
+        await outer.complete()
+
+    async def failed(self, error: BaseException) -> None:
+        """Raise `error` at the `yield` of each, innermost first; before the start of a response one may answer it."""
+        generators = self.generators
+        while generators:
+            generator = generators.pop()
+            try:
+                instead = await generator.athrow(error)
+            except StopAsyncIteration:
+                continue
+            except BaseException as raised:
+                error = raised
+                continue
+            await generator.aclose()
+            if instead is not None and not self.started and isinstance(error, Exception):
+                await self._answer(instead)
+                return
+        raise error
 
     async def complete(self) -> None:
-        try:
-            await self.generator.__anext__()
-        except StopAsyncIteration:
-            self.finished = True
-        else:
-            await self._close()
+        """The application has finished: resume those that wait for it, innermost first."""
+        generators = self.generators
+        while generators:
+            generator = generators.pop()
+            if not self.started:
+                await generator.aclose()
+                continue
+            try:
+                await generator.__anext__()
+            except StopAsyncIteration:
+                continue
+            await generator.aclose()
             raise RuntimeError("An inline middleware yielded once more after its response was complete")
 
-    async def _close(self) -> None:
-        self.finished = True
-        await self.generator.aclose()
+
+async def drop(message: Message) -> None:
+    """What an application sends of a response that another has replaced."""
