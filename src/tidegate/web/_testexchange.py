@@ -124,6 +124,7 @@ class Exchange:
         try:
             return await self.taken.receive()
         except anyio.EndOfStream:
+            self.taken.close()
             return None
 
     def cancel(self) -> None:
@@ -230,6 +231,10 @@ class WebSocketExchange:
             self.to_app.send_nowait(message)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return  # the application has returned
+
+    async def close(self) -> None:
+        for stream in (self.to_app, self._app_receives, self._app_sends, self.from_app):
+            stream.close()
 
 
 async def lifespan_exchange(

@@ -172,12 +172,15 @@ class AsyncWebSocketTestSession:
         self._exchange.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._running.finished.wait()
-        while True:
-            message = await self._exchange.next_message()
-            if message is None:
-                return
-            if isinstance(message, BaseException):
-                raise message
+        try:
+            while True:
+                message = await self._exchange.next_message()
+                if message is None:
+                    return
+                if isinstance(message, BaseException):
+                    raise message
+        finally:
+            await self._exchange.close()
 
     async def _raise_on_close(self, message: Message) -> None:
         raise_on_close(message)

@@ -104,12 +104,15 @@ class WebSocketTestSession:
         self.portal.call(self._exchange.cancel_scope.cancel)
         with contextlib.suppress(BaseException):
             running.result()
-        while True:
-            message = self.portal.call(self._exchange.next_message)
-            if message is None:
-                return
-            if isinstance(message, BaseException):
-                raise message
+        try:
+            while True:
+                message = self.portal.call(self._exchange.next_message)
+                if message is None:
+                    return
+                if isinstance(message, BaseException):
+                    raise message
+        finally:
+            self.portal.call(self._exchange.close)
 
     def _raise_on_close(self, message: Message) -> None:
         raise_on_close(message)

@@ -96,7 +96,7 @@ class InlineMiddleware:
 
 
 class InlineRun:
-    """The `send` of one request inside inline middlewares; their generators, outermost first, until each ends."""
+    """The `send` of one request in inline middlewares; their generators, outermost first, until each ends."""
 
     __slots__ = ("error", "generators", "receive", "replaced", "scope", "send", "started")
 
@@ -154,7 +154,7 @@ class InlineRun:
         await outer.complete()
 
     async def failed(self, error: BaseException) -> None:
-        """Raise `error` at the `yield` of each, innermost first; before the start of a response one may answer it."""
+        """Raise `error` at each `yield`, innermost first; before the response has started one may answer."""
         generators = self.generators
         while generators:
             generator = generators.pop()
