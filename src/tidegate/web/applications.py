@@ -103,7 +103,12 @@ class Application:
         if stack is None:
             stack = self.middleware_stack = self.build_middleware_stack()
         if self.json is not None:
-            current_codec.set(self.json)
+            token = current_codec.set(self.json)
+            try:
+                await stack(scope, receive, send)
+            finally:
+                current_codec.reset(token)
+            return
         if type(stack) is not ErrorsMiddleware or scope["type"] == "lifespan":
             await stack(scope, receive, send)
             return
