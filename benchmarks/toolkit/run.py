@@ -2,8 +2,8 @@
 
     python benchmarks/toolkit/run.py [--rounds 5] [--calls 10000] [--only tidegate,starlette] [--upload]
 
-Every round runs every toolkit in turn, so that noise meets all alike; each figure is the best of its rounds. A toolkit that is
-not installed is left out.
+Every round runs every toolkit in turn, so that noise meets all alike; each figure is the best of its rounds.
+A toolkit that is not installed is left out.
 """
 
 import argparse
@@ -36,7 +36,9 @@ HEADERS = [
 ]
 
 
-def scope_for(path: str, method: str = "GET", headers: list[tuple[bytes, bytes]] = HEADERS) -> dict[str, object]:
+def scope_for(
+    path: str, method: str = "GET", headers: list[tuple[bytes, bytes]] = HEADERS
+) -> dict[str, object]:
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -84,7 +86,7 @@ async def time_calls(app, path: str, calls: int) -> float:
 
 
 async def upload(app, size: int) -> tuple[float, int]:
-    """MiB/s of a multipart upload of `size` octets in pieces of 64 KiB, and the peak of Python's memory in KiB."""
+    """MiB/s of a multipart upload of `size` octets in pieces of 64 KiB, and Python's peak memory in KiB."""
     boundary = b"boundary0123456789abcdef"
     head = (
         b"--" + boundary + b'\r\nContent-Disposition: form-data; name="file"; filename="x.bin"\r\n'
@@ -108,7 +110,8 @@ async def upload(app, size: int) -> tuple[float, int]:
 
         content_type = b"multipart/form-data; boundary=" + boundary
         started = time.perf_counter()
-        await app(scope_for("/upload", "POST", [*HEADERS, (b"content-type", content_type)]), receive, send)
+        scope = scope_for("/upload", "POST", [*HEADERS, (b"content-type", content_type)])
+        await app(scope, receive, send)
         elapsed = time.perf_counter() - started
         assert b"".join(m.get("body", b"") for m in sent).decode() == str(size), sent
         return elapsed

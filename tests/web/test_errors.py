@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from tests.web.conftest import Sent, call, http_scope
+
 from tidegate.web.applications import Application
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.cors import CORSMiddleware
 from tidegate.web.middleware.errors import ServerErrorMiddleware
-from tidegate.web.requests import Request
 from tidegate.web.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from tidegate.web.routing import Route, WebSocketRoute
 from tidegate.web.testclient import TestClient
 from tidegate.web.websockets import WebSocket, WebSocketDisconnect, WebSocketFrameError
+
+if TYPE_CHECKING:
+    from tidegate.web.requests import Request
 
 pytestmark = pytest.mark.anyio
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-
 from tests.web.conftest import call
+
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.inline import InlineMiddleware
-from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse, StreamingResponse
 from tidegate.web.routing import Mount, Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from tidegate.web.requests import Request
 
 pytestmark = pytest.mark.anyio
 
@@ -147,10 +149,8 @@ async def test_exceptions_are_raised_at_the_yield() -> None:
 
 async def test_swallowing_an_exception_is_no_answer() -> None:
     async def swallows(request: Request) -> AsyncGenerator[Any, Any]:
-        try:
+        with contextlib.suppress(LookupError):
             yield
-        except LookupError:
-            pass
 
     async def endpoint(request: Request) -> PlainTextResponse:
         raise LookupError("it")

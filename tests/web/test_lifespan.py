@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask
-from tidegate.web.requests import Request
 from tidegate.web.responses import JSONResponse, PlainTextResponse
 from tidegate.web.routing import Mount, Route, Router
 from tidegate.web.testclient import AsyncTestClient, TestClient
+
+if TYPE_CHECKING:
+    from tidegate.web.requests import Request
 
 pytestmark = pytest.mark.anyio
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.web.conftest import call
+
 from tidegate.web.applications import Application
 from tidegate.web.datastructures import URL
-from tidegate.web.exceptions import HTTPException
-from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse
 from tidegate.web.routing import BaseRoute, Host, Match, Mount, NoMatchFound, Route, Router, WebSocketRoute
+
+if TYPE_CHECKING:
+    from tidegate.web.exceptions import HTTPException
+    from tidegate.web.requests import Request
 
 pytestmark = pytest.mark.anyio
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
 from tidegate.web.applications import Application
-from tidegate.web.requests import Request
 from tidegate.web.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from tidegate.web.routing import Route, WebSocketRoute
 from tidegate.web.testclient import AsyncTestClient, TestClient, WebSocketDenialResponse
 from tidegate.web.websockets import WebSocket, WebSocketDisconnect
+
+if TYPE_CHECKING:
+    from tidegate.web.requests import Request
 
 pytestmark = pytest.mark.anyio
 ALL = ("http.response.early_hint", "http.response.push")

@@ -123,7 +123,7 @@ class Exchange:
         self.start_taken = True
         try:
             return await self.taken.receive()
-        except anyio.EndOfStream:
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
             self.taken.close()
             return None
 

@@ -91,7 +91,11 @@ class AsyncResponseStream(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         if not self._exchange.complete and not self._running.finished.is_set():
             self._exchange.cancel()
-        await self._running.finished.wait()
+        try:
+            await self._running.finished.wait()
+        except BaseException:  # the test itself is cancelled
+            self._exchange.cancel()
+            raise
         self._raise_error()
 
 
@@ -119,7 +123,11 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         exchange = Exchange(self.app, scope, [await request.aread()])
         running = Running(exchange.run)
         stream = AsyncResponseStream(exchange, running, self.raise_server_exceptions)
-        start = await exchange.next_event()
+        try:
+            start = await exchange.next_event()
+        except BaseException:
+            exchange.cancel()
+            raise
         if start is None:
             await running.finished.wait()
             if self.raise_server_exceptions:
