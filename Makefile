@@ -3,10 +3,14 @@
 # make bench  compares Tidegate with its peers
 PYTHON ?= python3
 VENV ?= .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure bench fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick fuzz clean
+
+# The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
+PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
 
 run: $(VENV)/.compiled
 	@$(BIN)/tidegate --app-dir examples hello:app
@@ -40,5 +44,43 @@ test-pure: $(VENV)/.compiled
 	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
+test-all:
+	@test -n "$(PYTHONS)" || { echo "no CPython found: give them as PYTHONS=..."; exit 1; }
+	set -e; for python in $(PYTHONS); do \
+	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "== CPython $$version"; \
+	  $(MAKE) PYTHON=$$python VENV=.venv-$$version test-compiled test-pure-plain; \
+	done
+
+test-pure-plain: $(VENV)/.compiled
+	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m pytest
+
+$(BENCH)/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Tidegate alone, on the Python that PYTHON313 names: shows what its eager start of tasks is worth.
+$(BENCH)-313/.compiled: $(SOURCES)
+	$(PYTHON313) -m venv $(BENCH)-313
+	TIDEGATE_EXTENSIONS=require $(BENCH)-313/bin/pip install --quiet .
+	@touch $@
+
+bench: $(VENV)/.compiled $(BENCH)/.installed $(if $(PYTHON313),$(BENCH)-313/.compiled)
+	$(BENCH)/bin/python -m benchmarks --write-docs --json .bench/results.json \
+		$(if $(PYTHON313),--python $(BENCH)-313/bin/python --label tidegate-3.13)
+
+bench-quick: $(VENV)/.compiled $(BENCH)/.installed
+	$(BENCH)/bin/python -m benchmarks --rounds 1 --seconds 2 --scenarios hello,10k,stream \
+		--servers tidegate,uvicorn,granian,h2corn,fastpysgi,floor
+
+# Seeds are the kept corpus; what is found stays in build/fuzz, and becomes a test.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.tools
+	$(BIN)/pip install --quiet "atheris>=3"
+	mkdir -p build/fuzz
+	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
+	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
+
 clean:
-	rm -rf build dist $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist .venv* .bench .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -4,13 +4,15 @@
 class RequestError(Exception):
     """This request is answered with `status`; the connection goes on or closes as the RFC says.
 
-    `detail` is our own words, never bytes of the request: it may be shown to the client.
+    `detail` is our own words, never bytes of the request: it may be shown to the client. `fields` go into the
+    answer.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, fields: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
+        self.fields = fields
 
 
 class StreamError(Exception):
@@ -32,7 +34,8 @@ class ProtocolError(Exception):
 
 
 class ClientDisconnected(OSError):
-    """Raised out of `send()` after the peer has gone (ASGI www 2.4, "Disconnected Client"). Never an error to log."""
+    """Raised out of `send()` after the peer has gone (ASGI www 2.4, "Disconnected Client"). Never an error to
+    log."""
 
 
 class ApplicationError(Exception):

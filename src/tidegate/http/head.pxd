@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.freelist(64)
 cdef class RequestHead:
     cdef public str method
     cdef public bytes target
@@ -13,7 +17,11 @@ cdef class RequestHead:
     cdef public bint client_trailers
     cdef public bytes protocol
 
+    @cython.locals(key=bytes, value=bytes, item=tuple)
+    cpdef bytes field(self, bytes name)
 
+
+@cython.freelist(64)
 cdef class ResponseHead:
     cdef public int status
     cdef public list fields

@@ -8,11 +8,12 @@ UNKNOWN_LENGTH = -2
 class RequestHead:
     """A request's control data and header section, validated.
 
-    `target` is the request target as received; `path` its percent-decoded path (UTF-8, invalid sequences replaced),
-    `raw_path` and `query_string` its undecoded halves. `headers` is a list of (lower-case name, value) in the order
-    received, with at most one `host`. `content_length` is a number of octets, NO_CONTENT or UNKNOWN_LENGTH.
-    `protocol` is the lower-cased protocol that the client asks to switch to (an Upgrade that Connection names, or
-    :protocol), else b"". `client_trailers` says that the client takes trailers (TE: trailers).
+    `target` is the request target as received; `path` its percent-decoded path (UTF-8, invalid sequences
+    replaced), `raw_path` and `query_string` its undecoded halves. `headers` is a list of (lower-case name,
+    value) in the order received, with at most one `host`. `content_length` is a number of octets, NO_CONTENT
+    or UNKNOWN_LENGTH. `protocol` is the lower-cased protocol that the client asks to switch to (an Upgrade
+    that Connection names, or :protocol), else b"". `client_trailers` says that the client takes trailers (TE:
+    trailers).
     """
 
     __slots__ = (
@@ -46,12 +47,22 @@ class RequestHead:
         self.client_trailers = False
         self.protocol = b""
 
+    def field(self, name: bytes) -> bytes:
+        """The value of the first field of this lower-case name; b"" where there is none."""
+        for item in self.headers:
+            key, value = item
+            if key == name:
+                return value
+        return b""
+
 
 class ResponseHead:
-    """A response's status and header section, validated, with the hop-by-hop fields taken out (RFC 9110 §7.6.1).
+    """A response's status and header section, validated, with the hop-by-hop fields taken out (RFC 9110
+    §7.6.1).
 
-    `content_length` is a number of octets or UNKNOWN_LENGTH. `has_date` and `has_server` say that the application
-    sent its own; `close` that it asked for the connection to close; `trailers` that a trailer section will follow.
+    `content_length` is a number of octets or UNKNOWN_LENGTH. `has_date` and `has_server` say that the
+    application sent its own; `close` that it asked for the connection to close; `trailers` that a trailer
+    section will follow.
     """
 
     __slots__ = ("close", "content_length", "fields", "has_date", "has_server", "status", "trailers")

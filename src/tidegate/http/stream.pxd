@@ -2,8 +2,11 @@ from tidegate.http.head cimport RequestHead, ResponseHead
 
 
 cdef class StreamHandler:
+    cpdef void start(self) except *
     cpdef void data_received(self, bytes data) except *
     cpdef void end_received(self, list trailers) except *
+    cpdef void peer_closed(self) except *
+    cpdef void request_refused(self, int status) except *
     cpdef void stream_reset(self) except *
     cpdef void pause_writing(self) except *
     cpdef void resume_writing(self) except *
@@ -25,9 +28,10 @@ cdef class Stream:
 
 cdef class Wire:
     cpdef void write(self, bytes data) except *
-    cpdef void send_file(self, int descriptor, Py_ssize_t offset, Py_ssize_t count) except *
+    cpdef void send_file(self, bytes data, int descriptor, Py_ssize_t offset, Py_ssize_t count) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
     cpdef void flush_soon(self) except *
-    cpdef void close(self) except *
+    cpdef void timeout_changed(self) except *
+    cpdef void close(self, bint linger) except *
     cpdef void abort(self) except *

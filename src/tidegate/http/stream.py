@@ -1,23 +1,35 @@
 """What the gateway and a wire protocol know of each other, in any HTTP version.
 
-A wire protocol's connection opens a `Stream` per request and calls the gateway's `StreamHandler`; the handler answers
-through the stream. Neither side blocks: a stream takes all that it is given, and says `pause_writing` when its peer is
-not keeping up.
+A wire protocol's connection opens a `Stream` per request and calls the gateway's `StreamHandler`; the handler
+answers through the stream. Neither side blocks: a stream takes all that it is given, and says `pause_writing`
+when its peer is not keeping up.
 """
 
 from tidegate.http.head import RequestHead, ResponseHead
 
 
 class StreamHandler:
-    """Receives one stream's events. After `stream_reset`, or once both sides have ended, it is called no more."""
+    """Receives one stream's events. After `stream_reset`, or once both sides have ended, it is called no
+    more."""
 
     __slots__ = ()
+
+    def start(self) -> None:
+        """Called once, after the content that came together with the head has been received."""
 
     def data_received(self, data: bytes) -> None:
         """Some content arrived; never empty. After `accept_tunnel`, the tunnel's bytes."""
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        """The request is complete. `trailers` are validated, and not merged into the header section."""
+        """The request is complete; not called where its head says that it has no content. `trailers` are
+        validated, and not merged into the header section. In a tunnel: the peer has ended its side."""
+
+    def peer_closed(self) -> None:
+        """The peer has ended its side behind a complete request: it may have gone, or still want the
+        answer."""
+
+    def request_refused(self, status: int) -> None:
+        """The stream's connection answers this request itself; `stream_reset` follows."""
 
     def stream_reset(self) -> None:
         """The peer has gone, or the exchange was cut: nothing more comes, and nothing more can be sent."""
@@ -35,8 +47,9 @@ class StreamHandler:
 class Stream:
     """Carries one exchange's answer. Its methods raise nothing: once the peer is gone they do nothing.
 
-    The order of calls is send_informational*, then send_head, then (send_data | send_file)* of which the last has
-    end_stream, or is followed by send_trailers; or accept_tunnel, then send_data of which the last has end_stream.
+    The order of calls is send_informational*, then send_head, then (send_data | send_file)* of which the last
+    has end_stream, or is followed by send_trailers; or accept_tunnel, then send_data of which the last has
+    end_stream.
     """
 
     __slots__ = ()
@@ -48,13 +61,14 @@ class Stream:
         """Send the final response's head. Framing is the stream's: `head` has no hop-by-hop field."""
 
     def send_data(self, data: bytes, end_stream: bool) -> None:
-        """Send content (dropped where the answer can have none: HEAD, 204, 304), and perhaps end the message."""
+        """Send content (dropped where the answer can have none: HEAD, 204, 304), and perhaps end the
+        message."""
 
     def send_file(self, descriptor: int, offset: int, count: int, end_stream: bool) -> None:
         """Send `count` octets of an open file; the stream owns the descriptor and closes it.
 
-        Calls the handler's pause_writing at once where it cannot be sent within this call, and resume_writing when
-        it has gone.
+        Calls the handler's pause_writing at once where it cannot be sent within this call, and resume_writing
+        when it has gone.
         """
 
     def send_trailers(self, fields: list[tuple[bytes, bytes]]) -> None:
@@ -63,11 +77,13 @@ class Stream:
     def accept_tunnel(self, fields: list[tuple[bytes, bytes]]) -> None:
         """Switch to the protocol that the request asked for: 101 in HTTP/1.1, 200 to an extended CONNECT.
 
-        From then on data_received and send_data carry the tunnel's bytes both ways, end_received the peer's end.
+        From then on data_received and send_data carry the tunnel's bytes both ways, end_received the peer's
+        end.
         """
 
     def flush(self) -> None:
-        """Let go of what was held to be written together; called at the end of each step of the application."""
+        """Let go of what was held to be written together; called at the end of each step of the
+        application."""
 
     def pause_reading(self) -> None:
         """Ask the peer to send no more content for now. Nested calls do not count."""
@@ -76,19 +92,21 @@ class Stream:
         """Undo `pause_reading`."""
 
     def reset(self) -> None:
-        """Cut the exchange so that the peer can tell that the answer is incomplete. The handler hears no more."""
+        """Cut the exchange so that the peer can tell that the answer is incomplete. The handler hears no
+        more."""
 
 
 class Wire:
-    """What a wire protocol's connection knows of its transport; `net` implements it, tests record the calls."""
+    """What a wire protocol's connection knows of its transport; `net` implements it, tests record the
+    calls."""
 
     __slots__ = ()
 
     def write(self, data: bytes) -> None:
         """Queue `data`; never blocks, and does nothing once the connection is lost."""
 
-    def send_file(self, descriptor: int, offset: int, count: int) -> None:
-        """Queue `count` octets of an open file behind what was written; owns and closes the descriptor."""
+    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
+        """Queue `data`, then `count` octets of an open file; owns and closes the descriptor."""
 
     def pause_reading(self) -> None:
         """Deliver no more data until `resume_reading`; idempotent."""
@@ -97,10 +115,15 @@ class Wire:
         """Undo `pause_reading`; idempotent."""
 
     def flush_soon(self) -> None:
-        """Call the connection's `flush()` once, behind the callbacks that the event loop already has in its queue."""
+        """Call the connection's `flush_due()` once, behind the callbacks that the event loop has in its
+        queue."""
 
-    def close(self) -> None:
-        """Send what is queued, end our side, discard what still comes for a short while, close (RFC 9112 §9.6)."""
+    def timeout_changed(self) -> None:
+        """The connection's `next_timeout()` may have become earlier; it is not infinite."""
+
+    def close(self, linger: bool) -> None:
+        """Send what is queued, then close. Where the peer may still be sending, `linger`: end our side first,
+        and discard what comes for a short while, so that a reset does not eat the answer (RFC 9112 §9.6)."""
 
     def abort(self) -> None:
         """Drop the connection now, with what is queued."""

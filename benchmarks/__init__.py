@@ -1,0 +1,1 @@
+"""Compares Tidegate with its peers: `python -m benchmarks --help`, docs/benchmarks.md."""

@@ -1,0 +1,217 @@
+"""Who is measured: each server with one worker, no access log and its fastest documented settings."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import process
+from .load import Address
+
+HERE = Path(__file__).parent
+START_TIMEOUT = 20.0  # seconds
+STOP_TIMEOUT = 5.0
+
+
+class ServerError(Exception):
+    """The server did not start, or has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    name: str
+    python: str  # interpreter of its environment
+    distributions: tuple[str, ...]  # whose versions are shown
+    arguments: Callable[[int], list[str]]  # of the interpreter, for a port of 127.0.0.1
+    kind: str = "peer"  # peer | tidegate | floor
+
+    def command(self, port: int) -> list[str]:
+        return [self.python, *self.arguments(port)]
+
+
+def tidegate(python: str, label: str = "tidegate", app: str = "app") -> Server:
+    return Server(
+        label,
+        python,
+        ("tidegate", "uvloop"),
+        lambda port: f"-m tidegate --host 127.0.0.1 --port {port} --no-access-log app:{app}".split(),
+        kind="tidegate",
+    )
+
+
+def peers(python: str) -> list[Server]:
+    def peer(name: str, distributions: str, *options: str, kind: str = "peer") -> Server:
+        return Server(
+            name,
+            python,
+            tuple(distributions.split()),
+            lambda port: " ".join(options).format(port=port).split(),
+            kind,
+        )
+
+    return [
+        peer(
+            "uvicorn",
+            "uvicorn uvloop httptools",
+            "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws none",
+            "--no-access-log --log-level warning",
+        ),
+        peer(
+            "granian",
+            "granian uvloop",
+            "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --no-ws --workers 1",
+            "--runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning",
+        ),
+        peer(
+            "h2corn",  # its default of two runtime threads is the leaner one on one core too
+            "h2corn uvloop",
+            "-m h2corn --host 127.0.0.1 --port {port} app:app --workers 1 --loop uvloop --no-access-log",
+            "--timeout-worker-healthcheck 0",  # or a worker that was parked is replaced
+        ),
+        peer("fastpysgi", "fastpysgi", "run_fastpysgi.py {port}"),
+        peer(
+            "gunicorn",
+            "gunicorn gunicorn_h1c uvloop",
+            "-m gunicorn --bind 127.0.0.1:{port} app:app --worker-class asgi --asgi-loop uvloop --workers 1",
+            "--http-parser fast --no-control-socket --log-level warning --timeout 0",  # 0: as above
+        ),
+        peer(
+            "hypercorn",
+            "hypercorn h11 uvloop",
+            "-m hypercorn --bind 127.0.0.1:{port} app:app --worker-class uvloop --workers 1",
+            "--log-level warning",
+        ),
+        peer("floor", "uvloop", "floor.py {port}", kind="floor"),
+    ]
+
+
+class Instance:
+    """A server that runs, pinned to one core. Parked, it is stopped, so that it disturbs nobody's window."""
+
+    def __init__(self, server: Server, core: int, logs: Path) -> None:
+        self.server = server
+        self.core = core
+        logs.mkdir(parents=True, exist_ok=True)
+        self.log = logs / f"{server.name}.log"
+        self.start()
+
+    def start(self) -> None:
+        self.address = Address("127.0.0.1", free_port())
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                self.server.command(self.address.port),
+                cwd=HERE,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, {self.core}),
+            )
+        try:
+            self.wait_until_ready()
+        except ServerError:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def ask(self, path: str) -> bytes:
+        """The body of a plain GET. Raises ServerError."""
+        connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(f"{type(error).__name__}: {error}") from error
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise ServerError(f"status {response.status}")
+        return body
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            self.check_alive()
+            try:
+                self.ask("/hello")
+                return
+            except ServerError as error:
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"no answer in {START_TIMEOUT:.0f} s ({error}){self.log_tail()}"
+                    ) from error
+            time.sleep(0.1)
+
+    def revive(self) -> None:
+        """A server that crashed starts again."""
+        if self.process.poll() is not None:
+            self.start()
+
+    def check_alive(self) -> None:
+        code = self.process.poll()
+        if code is not None:
+            ended = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            raise ServerError(f"{ended}{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        lines = self.log.read_text(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {last[:200]}" if last else ""
+
+    @contextlib.contextmanager
+    def unparked(self) -> Iterator[None]:
+        process.send_signal(self.pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.park()
+
+    def park(self) -> None:
+        process.send_signal(self.pid, signal.SIGSTOP)
+
+    def stop(self) -> None:
+        tree = list(process.tree(self.pid))
+        process.send_signal(self.pid, signal.SIGCONT)
+        process.send_signal(self.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_TIMEOUT)
+        # A child that outlives its parent is still in the session that was started for this server.
+        for pid in tree:
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(pid) == self.process.pid:
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def versions(server: Server) -> str:
+    """`uvicorn 0.54.0, uvloop 0.23.0`; a distribution that is not installed is left out."""
+    if not server.distributions:
+        return ""
+    program = (
+        "import sys\nfrom importlib.metadata import PackageNotFoundError, version\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: print(name, version(name))\n"
+        "    except PackageNotFoundError: pass\n"
+        "print('CPython', sys.version.split()[0])"
+    )
+    done = subprocess.run(
+        [server.python, "-c", program, *server.distributions], capture_output=True, text=True, check=False
+    )
+    return ", ".join(done.stdout.split("\n")).strip(", ")

@@ -1,0 +1,389 @@
+"""The server's configuration: frozen dataclasses, validated once, when they are built.
+
+Every option is written once, here, on its field: name, default, kind (type and validation), help and group.
+The command line, the TIDEGATE_* environment, the TOML file and docs/settings.md are all derived from these
+fields by `tidegate.cli.options`.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
+
+from tidegate.config.option import (
+    Choice,
+    ConfigError,
+    FieldName,
+    Flag,
+    HeaderField,
+    ImportString,
+    Integer,
+    Kind,
+    Number,
+    Option,
+    Seconds,
+    Section,
+    Size,
+    Text,
+    option,
+    option_of,
+)
+
+__all__ = [
+    "OPTIONS",
+    "SECTIONS",
+    "Bind",
+    "Config",
+    "ConfigError",
+    "Limits",
+    "Logging",
+    "Option",
+    "Timeouts",
+]
+
+ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
+
+
+class Address(Kind):
+    """A `Bind`, as text: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N."""
+
+    metavar = "ADDRESS"
+
+    def parse(self, text: str) -> "Bind":
+        return Bind.parse(text)
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, Bind):
+            raise ValueError(f"{value!r} is not an address: give {ADDRESS_FORMS}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bind(Section):
+    """One address to listen on: `host` and `port` where `kind` is tcp, `path` where unix, `fd` where fd.
+
+    Its options are the shorthands for a single address.
+    """
+
+    group = "Binding"
+
+    kind: Literal["tcp", "unix", "fd"] = "tcp"
+    host: str = option(
+        "127.0.0.1",
+        Text("HOST", r"[^\s\x00\[\]/]+", "a host name or an IP address, such as 0.0.0.0 or ::"),
+        "Listen on this host name or IP address; `::` takes IPv4 too.",
+    )
+    port: int = option(8000, Integer(0, 65535), "Listen on this port; 0 takes a free one and prints it.")
+    path: str = option("", Text("PATH"), "Listen on a Unix socket at this path.", name="uds")
+    fd: int = option(-1, Integer(-1), "Listen on this inherited file descriptor, a bound socket.")
+
+    def __post_init__(self) -> None:
+        # Named, since the zero-argument form looks for the class that slots=True replaced.
+        Section.__post_init__(self)
+        if self.kind not in ("tcp", "unix", "fd"):
+            raise ConfigError(f"kind: {self.kind!r} is not a kind of address: give tcp, unix or fd")
+        if self.kind == "unix" and not self.path:
+            raise ConfigError("uds: the path is empty: give the path of the Unix socket")
+        if (
+            self.kind == "unix" and len(os.fsencode(self.path)) > 107
+        ):  # unix(7): sun_path is 108 octets, NUL included
+            raise ConfigError(
+                f"uds: {self.path!r} is longer than the 107 octets that a Unix socket's path may have"
+            )
+        if self.kind == "fd" and self.fd < 0:
+            raise ConfigError("fd: the descriptor is missing: give its number, 0 or more")
+
+    @classmethod
+    def parse(cls, text: str) -> "Bind":
+        """The address in `text`: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N. Raises ValueError."""
+        text = text.strip()
+        try:
+            if text.startswith("unix:"):
+                return cls(kind="unix", path=text.removeprefix("unix:"))
+            if text.startswith("fd://"):
+                return cls(kind="fd", fd=Integer().parse(text.removeprefix("fd://")))
+            host, _, port = text.rpartition(":")
+            if not host:
+                raise ValueError(
+                    f"{text!r} has no host or no port: give {ADDRESS_FORMS}, such as 0.0.0.0:8000"
+                )
+            if host.startswith("[") and host.endswith("]"):
+                host = host[1:-1]
+            elif ":" in host:
+                raise ValueError(
+                    f"{text!r} is ambiguous: write an IPv6 address in brackets, such as [::1]:8000"
+                )
+            return cls(host=host, port=Integer(0, 65535).parse(port))
+        except ConfigError as error:
+            raise ValueError(str(error).partition(": ")[2]) from None
+
+    def __str__(self) -> str:
+        if self.kind == "unix":
+            return f"unix:{self.path}"
+        if self.kind == "fd":
+            return f"fd://{self.fd}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits(Section):
+    """Counts, and sizes in octets. None is unlimited."""
+
+    group = "Limits"
+    prefix = "limit_"
+
+    request_line: int = option(8192, Size(16, 2**20), "Longest request line; a longer one is answered 414.")
+    head: int = option(
+        65536,
+        Size(128, 2**24),
+        "Largest header section, request line included; a larger one is answered 431.",
+        aliases=("h11_max_incomplete_event_size",),
+    )
+    fields: int = option(100, Integer(1, 65536), "Most header fields in a request; more are answered 431.")
+    body: int | None = option(
+        None, Size(), "Largest request body; a larger one is answered 413.", none="unlimited"
+    )
+    trailers: int = option(8192, Size(0, 2**24), "Largest trailer section of a request.")
+    pipelined: int = option(
+        16, Integer(1, 65536), "Most requests that wait for their turn on one connection."
+    )
+    connections: int = option(
+        10_000,
+        Integer(1),
+        "Most open connections; at the limit the one that was idle longest is closed, then accepting pauses.",
+    )
+    concurrency: int | None = option(
+        None, Integer(1), "Most requests in the application at once; more are answered 503.", none="unlimited"
+    )
+    read_buffer: int = option(
+        65536, Size(1024, 2**30), "Unread body at which reading from a connection pauses."
+    )
+    write_buffer: int = option(
+        65536, Size(1024, 2**30), "Unsent octets at which the application's send() waits."
+    )
+    drain: int = option(
+        65536,
+        Size(0, 2**30),
+        "Most of a body the application left unread that is read to keep the connection.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts(Section):
+    """Seconds, but for `min_body_rate`, which is octets per second."""
+
+    group = "Timeouts"
+    prefix = "timeout_"
+
+    idle: float = option(75.0, Seconds(above=True), "Close a connection that sent nothing for this long.")
+    keep_alive: float = option(75.0, Seconds(above=True), "Close a connection that is idle between requests.")
+    keep_alive_busy: float = option(
+        10.0, Seconds(above=True), "Both of these, while more than 80 % of --limit-connections are open."
+    )
+    head: float = option(
+        30.0,
+        Seconds(above=True),
+        "Time from a request's first byte to the end of its header section; then 408.",
+    )
+    min_body_rate: float = option(
+        240.0,
+        Number(0.0, 1e12),
+        "Slowest request body, in octets per second, while the server waits for it; 0 is no limit.",
+        name="min_body_rate",
+    )
+    body_rate_window: float = option(
+        30.0, Seconds(above=True), "Time over which --min-body-rate is averaged.", name="body_rate_window"
+    )
+    write: float = option(
+        60.0, Seconds(above=True), "Cut a connection whose peer takes nothing for this long."
+    )
+    linger: float = option(
+        2.0, Seconds(), "Discard input after the last answer for this long, so that a reset does not eat it."
+    )
+    graceful_shutdown: float = option(
+        15.0,
+        Seconds(),
+        "On shutdown, wait this long for answers in flight; then applications see a disconnect.",
+    )
+    shutdown_idle: float = option(
+        2.0, Seconds(), "On shutdown, leave idle connections this long for one more request."
+    )
+    shutdown_cancel: float = option(
+        5.0, Seconds(), "Cancel what still runs this long after --timeout-graceful-shutdown."
+    )
+    lifespan_shutdown: float = option(
+        5.0, Seconds(), "Wait this long for the application's lifespan shutdown."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Logging(Section):
+    """What is logged, and how."""
+
+    group = "Logging"
+
+    level: str = option(
+        "info",
+        Choice("critical", "error", "warning", "info", "debug", "trace"),
+        "Least severe level that is logged.",
+        name="log_level",
+    )
+    config: str | None = option(
+        None,
+        Text("FILE"),
+        "Configure logging from this file: JSON, TOML or YAML by its suffix, else INI.",
+        name="log_config",
+        none="none",
+    )
+    access_log: bool = option(True, Flag(), "Log each request when it is complete.")
+    format: str = option(
+        "text", Choice("text", "json"), "Write log lines as text or as JSON.", name="log_format"
+    )
+    template: str = option(
+        '{client} "{method} {target} HTTP/{version}" {status} {bytes} {ttfb} {duration} {request_id}',
+        Text("TEMPLATE"),
+        "Line of the access log, with named atoms.",
+        name="access_log_template",
+    )
+    use_colors: bool | None = option(
+        None, Flag(), "Colour the log; by default on a terminal only.", none="auto"
+    )
+    request_id_header: str | None = option(
+        "x-request-id",
+        FieldName(),
+        "Take a request's id from this header field, where it is well-formed.",
+        none="none",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config(Section):
+    """Everything that the server can be told. Raises ConfigError."""
+
+    group = "Application"
+
+    app: str | None = option(
+        None,
+        ImportString(),
+        "The application, as module:attribute.",
+        none="none",
+    )
+    app_dir: str = option(
+        ".", Text("DIR"), "Look for the application in this directory, before the rest of sys.path."
+    )
+    factory: bool = option(False, Flag(), "Call the attribute, without arguments, to get the application.")
+    interface: str = option(
+        "auto", Choice("auto", "asgi3", "asgi2", "wsgi"), "The interface that the application speaks."
+    )
+    lifespan: str = option(
+        "auto",
+        Choice("auto", "on", "off"),
+        "Run the application's lifespan; `auto` goes on without, where the application has none.",
+    )
+    loop: str = option(
+        "auto", Choice("auto", "uvloop", "asyncio"), "The event loop; `auto` takes uvloop where it is."
+    )
+    env_file: str | None = option(
+        None, Text("FILE"), "Set environment variables for the application from this .env file.", none="none"
+    )
+    root_path: str = option(
+        "",
+        Text("PATH", r"(?:/[^\x00?#]*[^\x00?#/])?", "a path that starts with / and does not end with it"),
+        "Path below which the application is mounted, as ASGI's root_path.",
+    )
+    wsgi_threads: int = option(40, Integer(1, 10_000), "Threads that run a WSGI application.")
+    cancel_on_disconnect: float | None = option(
+        None, Seconds(), "Cancel an application this long after its client has gone.", none="off"
+    )
+
+    binds: tuple[Bind, ...] = option(
+        (Bind(),),
+        Address(),
+        f"Listen on this address: {ADDRESS_FORMS}.",
+        name="bind",
+        repeatable=True,
+        group="Binding",
+    )
+    backlog: int = option(
+        2048, Integer(1, 65535), "Connections that the kernel keeps until they are accepted.", group="Binding"
+    )
+
+    server_header: bool = option(True, Flag(), "Send the Server field.", group="HTTP")
+    date_header: bool = option(True, Flag(), "Send the Date field.", group="HTTP")
+    headers: tuple[tuple[bytes, bytes], ...] = option(
+        (),
+        HeaderField(),
+        "Send this field with every response.",
+        name="header",
+        repeatable=True,
+        group="HTTP",
+    )
+    early_hints_http1: str = option(
+        "navigate",
+        Choice("all", "navigate", "off"),
+        "Who is offered 103 Early Hints over HTTP/1.1; `navigate` is browsers that open a page.",
+        group="HTTP",
+    )
+
+    reload: bool = option(
+        False,
+        Flag(),
+        "Start the application anew when its files change (for development).",
+        group="Development",
+    )
+    reload_dirs: tuple[str, ...] = option(
+        (),
+        Text("DIR"),
+        "Watch this directory, rather than --app-dir.",
+        name="reload_dir",
+        repeatable=True,
+        group="Development",
+    )
+    reload_includes: tuple[str, ...] = option(
+        ("*.py",),
+        Text("GLOB"),
+        "Files to watch.",
+        name="reload_include",
+        repeatable=True,
+        group="Development",
+    )
+    reload_excludes: tuple[str, ...] = option(
+        (),
+        Text("GLOB"),
+        "Files and directories not to watch.",
+        name="reload_exclude",
+        repeatable=True,
+        group="Development",
+    )
+
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    logging: Logging = field(default_factory=Logging)
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if not self.binds:
+            raise ConfigError(f"bind: there is no address to listen on: give {ADDRESS_FORMS}")
+        taken = [str(bind) for bind in self.binds if bind.kind != "tcp" or bind.port]  # port 0 may come twice
+        if any(name == b"server" for name, _ in self.headers):
+            object.__setattr__(self, "server_header", False)  # the operator's own takes its place
+        for address in taken:
+            if taken.count(address) > 1:
+                raise ConfigError(f"bind: {address} is there twice: leave one out")
+
+
+SECTIONS: Final[dict[str, type[Any]]] = {"limits": Limits, "timeouts": Timeouts, "logging": Logging}
+"""What `Config` holds beside its own options, by attribute."""
+
+
+def _options() -> Iterator[Option]:
+    for declared in fields(Config):
+        if "option" in declared.metadata:
+            yield option_of(Config, declared)
+        if declared.name == "binds":
+            yield from (option_of(Bind, each, ("binds",)) for each in fields(Bind) if each.name != "kind")
+    for name, section in SECTIONS.items():
+        yield from (option_of(section, declared, (name,)) for declared in fields(section))
+
+
+OPTIONS: Final[dict[str, Option]] = {each.name: each for each in _options()}
+"""Every option by its flat name, in the order in which they are shown."""

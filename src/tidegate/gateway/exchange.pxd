@@ -1,0 +1,80 @@
+cimport cython
+
+from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
+from tidegate.gateway.awaitable cimport Receive
+from tidegate.gateway.scope cimport Peers
+from tidegate.http.fields cimport response_fields
+from tidegate.http.head cimport RequestHead, ResponseHead
+from tidegate.http.stream cimport Stream
+
+cdef int EXPECT_START, HELD, STREAMING, EXPECT_TRAILERS, COMPLETE, GONE
+cdef int START, BODY, PATHSEND, ZEROCOPYSEND, EARLY_HINT
+cdef int GO, IGNORE, TELL
+cdef int COLUMNS
+cdef bytes ACTIONS
+cdef dict MESSAGES
+cdef Py_ssize_t MAX_WITHOUT_YIELD
+
+
+@cython.freelist(64)
+cdef class HTTPExchange(Exchange):
+    cdef Gateway _gateway
+    cdef Stream _stream
+    cdef public RequestHead request
+    cdef public Peers peers
+    cdef ApplicationCall _call
+    cdef int _response
+    cdef ResponseHead _head
+    cdef list _trailers
+    cdef Py_ssize_t _content_left
+    cdef object _chunks
+    cdef Py_ssize_t _buffered
+    cdef bint _ended
+    cdef bint _delivered_end
+    cdef bint _disconnected
+    cdef bint _in_step
+    cdef bint _reading_paused
+    cdef bint _writing_paused
+    cdef Py_ssize_t _since_yield
+    cdef list _waiters
+    cdef list _send_waiters
+    cdef str _identity
+    cdef public int status
+    cdef public Py_ssize_t body_sent
+    cdef public double started_at
+    cdef public double first_byte_at
+
+    @cython.locals(gateway=Gateway, call=ApplicationCall)
+    cpdef void start(self) except *
+    @cython.locals(gateway=Gateway, request=RequestHead)
+    cpdef object call_application(self, object app)
+    @cython.locals(state=int)
+    cpdef void application_ended(self, object error) except *
+    cdef void _log_failure(self, object error) except *
+    @cython.locals(head=ResponseHead, content=bytes)
+    cdef void _answer_500(self) except *
+    @cython.locals(data=bytes, more=bint)
+    cpdef dict take_message(self)
+    cdef void _wake(self) except *
+    cdef void _wake_senders(self) except *
+    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)
+    cpdef object send(self, object message)
+    @cython.locals(head=ResponseHead)
+    cdef void _take_start(self, dict message) except *
+    @cython.locals(more=bint)
+    cdef void _take_body(self, dict message) except *
+    @cython.locals(end=bint)
+    cdef void _send_body(self, bytes data, bint more) except *
+    @cython.locals(head=ResponseHead, left=Py_ssize_t)
+    cdef void _check_length(self, Py_ssize_t size, bint more) except *
+    @cython.locals(status=int)
+    cdef Py_ssize_t _expected_length(self, ResponseHead head) except? -9
+    @cython.locals(head=ResponseHead)
+    cdef bint _begin_content(self, Py_ssize_t size, bint more) except? -1
+    cdef void _take_path(self, dict message) except *
+    cdef void _take_file(self, dict message) except *
+    @cython.locals(start=Py_ssize_t, size=Py_ssize_t, end=bint)
+    cdef void _send_descriptor(self, int descriptor, object offset, object count, bint more) except *
+    cdef void _take_early_hint(self, dict message) except *
+    cdef void _take_trailers(self, dict message) except *
+    cdef void _finish(self) except *

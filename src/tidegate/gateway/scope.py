@@ -1,0 +1,57 @@
+"""The ASGI scope of a request (ASGI www 2.5, "HTTP Connection Scope")."""
+
+from typing import Any
+
+from tidegate.http.head import RequestHead
+
+
+class Peers:
+    """The two ends of a connection, as every request on it names them.
+
+    `client` and `server` are (host, port), (path, None) for a Unix socket's server, or None where unknown; `scheme` is
+    "http" or "https".
+    """
+
+    __slots__ = ("_template", "client", "scheme", "server")
+
+    def __init__(
+        self, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str
+    ) -> None:
+        self.client = client
+        self.server = server
+        self.scheme = scheme
+        # Copied for each request: faster than to build as many items anew.
+        self._template: dict[str, Any] = {
+            "type": "http",
+            "asgi": None,
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": scheme,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": "",
+            "headers": None,
+            "client": client,
+            "server": server,
+            "state": None,
+            "extensions": None,
+        }
+
+    def http_scope(
+        self, head: RequestHead, root_path: str, state: dict[str, Any], extensions: dict[str, Any]
+    ) -> dict[str, Any]:
+        """A fresh scope: the application may change all of it."""
+        scope = self._template.copy()
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
+        scope["http_version"] = head.http_version
+        scope["method"] = head.method
+        # ASGI www 2.5: `path` includes root_path.
+        scope["path"] = root_path + head.path if root_path else head.path
+        scope["raw_path"] = head.raw_path
+        scope["query_string"] = head.query_string
+        scope["root_path"] = root_path
+        scope["headers"] = head.headers
+        scope["state"] = state.copy()
+        scope["extensions"] = extensions
+        return scope

@@ -1,0 +1,577 @@
+"""A TCP or Unix socket connection: moves bytes, timers and flow control between asyncio and a wire protocol."""
+
+import asyncio
+import fcntl
+import os
+import socket
+import sys
+import termios
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from tidegate.gateway.application import Gateway
+from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.scope import Peers
+from tidegate.http.defaults import ResponseDefaults
+from tidegate.http.errors import RequestError
+from tidegate.http.head import RequestHead
+from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.net.timers import TimedWire, TimerWheel
+
+NEVER = float("inf")
+UNSET = -1.0
+# One call of sendfile, or one turn of the copying path, moves at most this much before other connections have a turn.
+MAX_FILE_TURN = 1 << 20
+COPY_SIZE = 1 << 16
+# The high-water mark that transports have of themselves.
+DEFAULT_WRITE_BUFFER = 1 << 16
+# Seconds that a connection must have been idle before it may be closed for another.
+MIN_IDLE = 1.0
+
+OPEN = 0
+CLOSING = 1  # what is queued is sent, then the transport closes
+LINGERING = 2  # our side has ended; input is discarded
+LOST = 3
+
+
+class Acceptor:
+    """What the connections of one server share."""
+
+    __slots__ = (
+        "connections",
+        "connections_changed",
+        "defaults",
+        "gateway",
+        "limits",
+        "linger",
+        "loop",
+        "max_connections",
+        "parked",
+        "request_refused",
+        "shutting_down",
+        "wheel",
+        "write_buffer",
+        "write_timeout",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        wheel: TimerWheel,
+        gateway: Gateway,
+        limits: H1Limits,
+        defaults: ResponseDefaults,
+        *,
+        max_connections: int,
+        write_timeout: float,
+        write_buffer: int,
+        linger: float,
+        request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
+        connections_changed: Callable[[], None],
+    ) -> None:
+        self.loop = loop
+        self.wheel = wheel
+        self.gateway = gateway
+        self.limits = limits
+        self.defaults = defaults
+        self.max_connections = max_connections
+        self.write_timeout = write_timeout
+        self.write_buffer = write_buffer
+        self.linger = linger
+        self.request_refused = request_refused
+        # Called when a connection is opened at or over the limit, and when one is lost below it again.
+        self.connections_changed = connections_changed
+        self.connections: set[TCPProtocol] = set()
+        # Accepted beyond the limit, before accepting could pause: not read from until there is room.
+        self.parked: deque[TCPProtocol] = deque()
+        self.shutting_down = False
+
+    def longest_idle(self) -> "TCPProtocol | None":
+        """The connection that has been waiting longest for a request; None where all are at work or new."""
+        found = None
+        since = self.wheel.now - MIN_IDLE
+        for protocol in self.connections:
+            if protocol.idle_since < since:
+                since = protocol.idle_since
+                found = protocol
+        return found
+
+    def close_idle(self, now: float, seconds: float) -> None:
+        """Close the connections that have been idle for so long."""
+        for protocol in list(self.connections):
+            if protocol.idle_since <= now - seconds:
+                protocol.close(False)
+
+
+class TCPProtocol(TimedWire, asyncio.Protocol):
+    """One connection. `server` is the address that it came to, None where only the connection itself knows it."""
+
+    __slots__ = (
+        "_acceptor",
+        "_connection",
+        "_eof",
+        "_file",
+        "_flush_scheduled",
+        "_linger_until",
+        "_parked",
+        "_peers",
+        "_progress",
+        "_queue",
+        "_scheme",
+        "_server",
+        "_socket",
+        "_stalled_since",
+        "_state",
+        "_transport",
+        "_writer_added",
+        "_written",
+    )
+
+    def __init__(self, acceptor: Acceptor, server: tuple[str, int | None] | None, scheme: str) -> None:
+        TimedWire.__init__(self)
+        self._acceptor = acceptor
+        self._server = server
+        self._scheme = scheme
+        self._transport: Any = None
+        self._connection: H1Connection | None = None
+        self._peers: Peers | None = None
+        self._state = OPEN
+        self._eof = False
+        self._parked = False
+        self._flush_scheduled = False
+        self._linger_until = NEVER
+        # Octets given to the transport or to sendfile, and how many had gone when the peer was last seen to take some.
+        self._written = 0
+        self._progress = 0
+        self._stalled_since = UNSET
+        self._file: FileTransfer | None = None
+        self._queue: list[Any] | None = None
+        self._socket: socket.socket | None = None
+        self._writer_added = False
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        acceptor = self._acceptor
+        self._transport = transport
+        now = acceptor.wheel.now
+        self._connection = H1Connection(
+            self, acceptor.limits, acceptor.defaults, self.open_handler, self.refused, now
+        )
+        if acceptor.write_buffer != DEFAULT_WRITE_BUFFER:
+            transport.set_write_buffer_limits(high=acceptor.write_buffer)
+        acceptor.connections.add(self)
+        if len(acceptor.connections) >= acceptor.max_connections:
+            if len(acceptor.connections) > acceptor.max_connections:
+                self._parked = True
+                acceptor.parked.append(self)
+                transport.pause_reading()
+            acceptor.connections_changed()
+        acceptor.wheel.schedule(self, now + acceptor.limits.idle_timeout)
+        if acceptor.shutting_down:
+            self._connection.shutdown(now)
+
+    def unpark(self) -> bool:
+        """Serve a connection that had to wait for room; False where it has gone meanwhile."""
+        if self._state != OPEN:
+            return False
+        self._parked = False
+        self._transport.resume_reading()
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if self._state == OPEN and self._connection is not None:
+            self._connection.receive_data(data, self._acceptor.wheel.now)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._state == LINGERING:
+            self._transport.close()
+        elif self._state == OPEN and self._connection is not None:
+            self._connection.receive_eof(self._acceptor.wheel.now)
+        # The transport stays open for the answer.
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        acceptor = self._acceptor
+        self._state = LOST
+        self._end_files()
+        acceptor.connections.discard(self)
+        connection = self._connection
+        self._connection = None
+        if connection is not None:
+            connection.connection_lost()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if len(acceptor.connections) >= acceptor.max_connections - 1:
+            while acceptor.parked:
+                parked = acceptor.parked.popleft()
+                if parked.unpark():
+                    break
+            acceptor.connections_changed()
+
+    def pause_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.pause_writing()
+        self._acceptor.wheel.schedule(self, UNSET)
+
+    def resume_writing(self) -> None:
+        if self._file is not None and self._file.copying:
+            self._copy_file()
+        elif self._file is None and self._connection is not None:
+            self._connection.resume_writing()
+
+    # --- Wire
+
+    def write(self, data: bytes) -> None:
+        if self._state >= CLOSING:
+            return
+        if self._file is not None:
+            self._enqueue(data)
+        else:
+            self._written += len(data)
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        if self._state == OPEN and not self._eof:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._state == OPEN and not self._eof:
+            self._transport.resume_reading()
+
+    def flush_soon(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._acceptor.loop.call_soon(self.flush_due)
+
+    def flush_due(self) -> None:
+        """The loop's callback for `flush_soon`."""
+        self._flush_scheduled = False
+        if self._connection is not None and self._state == OPEN:
+            self._connection.flush_due()
+
+    def timeout_changed(self) -> None:
+        if self._connection is not None:
+            self._acceptor.wheel.schedule(self, self._connection.next_timeout())
+
+    def close(self, linger: bool) -> None:
+        if self._state >= CLOSING:
+            return
+        if self._file is not None:
+            # Behind the file.
+            self._enqueue(linger)
+            return
+        acceptor = self._acceptor
+        if linger and not self._eof and acceptor.linger > 0:
+            self._state = LINGERING
+            self._linger_until = acceptor.wheel.now + acceptor.linger
+            acceptor.wheel.schedule(self, self._linger_until)
+            try:
+                self._transport.write_eof()
+                self._transport.resume_reading()
+            except OSError:
+                # The peer has reset the connection, and the loop has not said so yet.
+                self._transport.abort()
+        else:
+            self._state = CLOSING
+            self._transport.close()
+            acceptor.wheel.schedule(self, UNSET)
+
+    def abort(self) -> None:
+        if self._state == LOST:
+            return
+        self._state = CLOSING
+        self._reset()
+
+    def _reset(self) -> None:
+        # A TCP reset tells the peer that what it has is not all.
+        connected = self._transport.get_extra_info("socket")
+        if connected is not None and connected.family != socket.AF_UNIX:
+            with suppress(OSError):  # already gone
+                connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self._transport.abort()
+
+    # --- time
+
+    @property
+    def idle_since(self) -> float:
+        """Since when this connection waits for a request; infinity where it does not."""
+        connection = self._connection
+        return NEVER if connection is None or self._state != OPEN or self._parked else connection.idle_since
+
+    def timeout_due(self, now: float) -> None:
+        if self._state == LOST:
+            return
+        acceptor = self._acceptor
+        unsent = self._transport.get_write_buffer_size()
+        if unsent:
+            # A slow peer takes from the kernel's buffer long before there is room in it for more.
+            unsent += self._queued_by_kernel()
+        file = self._file
+        if unsent or file is not None:
+            gone = self._written - unsent
+            if gone != self._progress or self._stalled_since == UNSET:
+                self._progress = gone
+                self._stalled_since = now
+            elif now >= self._stalled_since + acceptor.write_timeout:
+                self._state = CLOSING
+                self._reset()
+                return
+            after = self._stalled_since + acceptor.write_timeout
+        else:
+            self._stalled_since = UNSET
+            after = now + acceptor.write_timeout
+            if self._state == LINGERING and now >= self._linger_until:
+                self._transport.abort()
+                return
+        if self._state == OPEN and self._connection is not None:
+            self._connection.handle_timeout(now)
+            if self._state == OPEN and self._connection is not None:
+                due = self._connection.next_timeout()
+                if due < after:
+                    after = due
+        elif self._state == LINGERING and self._linger_until > now:
+            after = self._linger_until
+        acceptor.wheel.schedule(self, after)
+
+    def _queued_by_kernel(self) -> int:
+        connected = self._transport.get_extra_info("socket")
+        if connected is None or connected.family == socket.AF_UNIX:
+            return 0
+        try:
+            answer = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
+
+    # --- exchanges
+
+    def open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
+        """The connection's `open_handler`. Raises RequestError."""
+        acceptor = self._acceptor
+        gateway = acceptor.gateway
+        if gateway.full():
+            # RFC 9110 §15.6.4
+            raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
+        peers = self._peers
+        if peers is None:
+            peers = self._find_peers()
+        return HTTPExchange(gateway, stream, head, peers)
+
+    def refused(self, error: RequestError, head: RequestHead | None) -> None:
+        """The connection's `request_refused`."""
+        self._acceptor.request_refused(error, head, self._find_peers())
+
+    def _find_peers(self) -> Peers:
+        peers = self._peers
+        if peers is None:
+            client = _address(self._transport.get_extra_info("peername"))
+            server = self._server
+            if server is None:
+                server = _address(self._transport.get_extra_info("sockname"))
+            peers = Peers(client, server, self._scheme)
+            self._peers = peers
+        return peers
+
+    def shutdown(self) -> None:
+        """The server has begun to shut down."""
+        if self._connection is not None and self._state == OPEN:
+            self._connection.shutdown(self._acceptor.wheel.now)
+
+    def cut(self) -> None:
+        """End the connection now; its application sees its client gone."""
+        if self._connection is not None and self._state == OPEN:
+            self._connection.cut()
+        elif self._state != LOST:
+            self._transport.abort()
+
+    # --- files
+
+    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
+        if self._state >= CLOSING or count == 0:
+            os.close(descriptor)
+            if data:
+                self.write(data)
+            return
+        if self._file is not None:
+            self._enqueue(data)
+            self._enqueue(FileTransfer(descriptor, offset, count))
+        else:
+            self._start_file(data, FileTransfer(descriptor, offset, count))
+
+    def _enqueue(self, item: Any) -> None:
+        if self._queue is None:
+            self._queue = []
+        self._queue.append(item)
+
+    def _start_file(self, data: bytes, file: "FileTransfer") -> None:
+        self._file = file
+        if self._scheme == "http" and self._transport.get_write_buffer_size() == 0:
+            # Straight to the socket, since nothing waits in the transport before it.
+            try:
+                if self._send_now(data):
+                    self._send_file_now()
+                    return
+            except OSError:
+                self._transport.abort()
+                return
+        elif data:
+            self._written += len(data)
+            self._transport.write(data)
+        file.copying = True
+        if self._connection is not None:
+            self._connection.pause_writing()
+        self._copy_file()
+
+    def _send_now(self, data: bytes) -> bool:
+        """Send `data` past the transport; False where only the transport could take (the rest of) it."""
+        connected = self._socket
+        if connected is None:
+            # uvloop has no loop.sendfile, and lets no one watch its transport's own descriptor.
+            original = self._transport.get_extra_info("socket")
+            descriptor = os.dup(original.fileno())
+            connected = socket.socket(original.family, socket.SOCK_STREAM, original.proto, fileno=descriptor)
+            self._socket = connected
+        sent = 0
+        if data:
+            try:
+                sent = connected.send(data, socket.MSG_MORE | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            self._written += len(data)
+            if sent < len(data):
+                self._transport.write(data[sent:])
+                return False
+        return True
+
+    def _send_file_now(self) -> None:
+        file = self._file
+        connected = self._socket
+        if file is None or connected is None:
+            return
+        turn = MAX_FILE_TURN
+        out = connected.fileno()
+        try:
+            while file.count > 0 and turn > 0:
+                sent = os.sendfile(out, file.descriptor, file.offset, min(file.count, turn))
+                if sent == 0:
+                    # The file has become shorter than what was announced.
+                    self.abort()
+                    return
+                turn -= sent
+                self._written += sent
+                file.offset += sent
+                file.count -= sent
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._transport.abort()
+            return
+        if file.count > 0:
+            if not self._writer_added:
+                self._writer_added = True
+                self._acceptor.loop.add_writer(out, self._send_file_now)
+                if self._connection is not None:
+                    self._connection.pause_writing()
+                self._acceptor.wheel.schedule(self, UNSET)
+        else:
+            self._end_file()
+
+    def _copy_file(self) -> None:
+        # The transport's own pause and resume drive this; it is called again by resume_writing.
+        file = self._file
+        turn = MAX_FILE_TURN
+        while file is not None and file.count > 0:
+            try:
+                data = os.pread(file.descriptor, min(COPY_SIZE, file.count), file.offset)
+            except OSError:
+                data = b""
+            if not data:
+                self.abort()
+                return
+            file.offset += len(data)
+            file.count -= len(data)
+            turn -= len(data)
+            self._written += len(data)
+            self._transport.write(data)
+            if file.count > 0 and (turn <= 0 or self._transport.get_write_buffer_size() >= COPY_SIZE):
+                # Looked at again soon, since a transport that was paused all along does not say so again.
+                self._acceptor.loop.call_later(0.005, self._copy_more)
+                return
+        if file is not None:
+            self._end_file()
+
+    def _copy_more(self) -> None:
+        if self._state == OPEN and self._file is not None and self._file.copying:
+            if self._transport.get_write_buffer_size() < COPY_SIZE:
+                self._copy_file()
+            else:
+                self._acceptor.loop.call_later(0.005, self._copy_more)
+
+    def _end_file(self) -> None:
+        file = self._file
+        self._file = None
+        if file is not None:
+            os.close(file.descriptor)
+            paused = file.copying or self._writer_added
+            self._remove_writer()
+            queue = self._queue
+            self._queue = None
+            while queue and self._file is None:
+                item = queue.pop(0)
+                if isinstance(item, FileTransfer):
+                    self._start_file(b"", item)
+                elif isinstance(item, bytes):
+                    self.write(item)
+                else:
+                    self.close(item)
+            if queue:
+                self._queue = queue
+            elif paused and self._file is None and self._connection is not None:
+                self._connection.resume_writing()
+
+    def _remove_writer(self) -> None:
+        if self._writer_added and self._socket is not None:
+            self._writer_added = False
+            self._acceptor.loop.remove_writer(self._socket.fileno())
+
+    def _end_files(self) -> None:
+        self._remove_writer()
+        if self._file is not None:
+            os.close(self._file.descriptor)
+            self._file = None
+        if self._queue is not None:
+            for item in self._queue:
+                if isinstance(item, FileTransfer):
+                    os.close(item.descriptor)
+            self._queue = None
+
+
+class FileTransfer:
+    """What is still to be sent of an open file; `copying` where sendfile cannot be used."""
+
+    __slots__ = ("copying", "count", "descriptor", "offset")
+
+    def __init__(self, descriptor: int, offset: int, count: int) -> None:
+        self.descriptor = descriptor
+        self.offset = offset
+        self.count = count
+        self.copying = False
+
+
+def _address(name: Any) -> Any:
+    """asyncio's peername or sockname as ASGI's (host, port); None for a Unix socket's unnamed end."""
+    if not name:
+        return None
+    if isinstance(name, str | bytes):
+        return (os.fsdecode(name), None)
+    host = name[0]
+    if host.startswith("::ffff:") and "." in host:
+        # An IPv4 client of a dual-stack socket (RFC 4291 §2.5.5.2).
+        host = host[7:]
+    return (host, name[1])

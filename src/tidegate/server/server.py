@@ -1,0 +1,413 @@
+"""One server process: lifespan, listeners, and a shutdown in which nothing is lost."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from tidegate.asgi import ASGIApplication
+from tidegate.config import Config
+from tidegate.gateway.application import Gateway
+from tidegate.gateway.asgi2 import ASGI2Application
+from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.lifespan import Lifespan, LifespanError
+from tidegate.gateway.scope import Peers
+from tidegate.http import head
+from tidegate.http.date import format_date
+from tidegate.http.defaults import ResponseDefaults
+from tidegate.http.errors import RequestError
+from tidegate.http.head import RequestHead
+from tidegate.http1.connection import H1Limits
+from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
+from tidegate.net.tcp import Acceptor
+from tidegate.net.timers import TimerWheel
+from tidegate.server.access_log import AccessLog, AccessRecord, request_id
+from tidegate.server.loader import detect_interface, load_application
+from tidegate.version import __version__
+
+logger = logging.getLogger("tidegate")
+
+SERVER = b"tidegate"
+POLL = 0.02  # seconds between two looks at what shutdown waits for
+BUSY_SHARE = 0.8  # of the connection limit
+DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
+
+
+class StartupError(Exception):
+    """The application failed to start; the message is one line."""
+
+
+class ShutdownError(Exception):
+    """The application's lifespan shutdown failed or took too long; it was logged."""
+
+
+class Server:
+    """Serves `app`, an ASGI or WSGI application or its import string.
+
+    `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
+    Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
+
+        async with Server(app, Config(binds=(Bind(port=0),))) as server:
+            print(server.addresses)
+
+    Raises ConfigError, LoadError, BindError or StartupError before it accepts.
+    """
+
+    def __init__(
+        self, app: Any, config: Config | None = None, *, sockets: Sequence[socket.socket] | None = None
+    ) -> None:
+        self._app = app
+        self._config = Config() if config is None else config
+        self._given = sockets
+        self._listeners: list[Listener] = []
+        self._lifespan: Lifespan | None = None
+        self._gateway: Gateway | None = None
+        self._acceptor: Acceptor | None = None
+        self._wheel: TimerWheel | None = None
+        self._housekeeping: asyncio.TimerHandle | None = None
+        self._accepting = False
+        self._switching: asyncio.Task[None] | None = None
+        self._shutdown_asked = asyncio.Event()
+        self._hurry = False
+
+    @property
+    def addresses(self) -> list[Any]:
+        """Where it listens: (host, port) each, or a Unix socket's path."""
+        names = [listener.socket.getsockname() for listener in self._listeners]
+        return [name if isinstance(name, str | bytes) else tuple(name[:2]) for name in names]
+
+    def shutdown(self) -> None:
+        """Ask for a graceful shutdown; asked a second time, for one now. Lifespan shutdown runs in both."""
+        if self._shutdown_asked.is_set():
+            self._hurry = True
+        self._shutdown_asked.set()
+
+    async def serve(self) -> None:
+        """Serve until `shutdown` is called or SIGINT or SIGTERM comes. Raises ShutdownError."""
+        loop = asyncio.get_running_loop()
+        handled: list[signal.Signals] = []
+        # The application's import can block: until it is done a signal has its usual effect.
+        sockets, app = self._prepare()
+        try:
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    with suppress(NotImplementedError):
+                        loop.add_signal_handler(number, self._on_signal, number)
+                        handled.append(number)
+            await self._start(sockets, app)
+            await self._shutdown_asked.wait()
+            await self._stop()
+        finally:
+            for number in handled:
+                loop.remove_signal_handler(number)
+
+    async def __aenter__(self) -> "Server":
+        await self._start(*self._prepare())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._shutdown_asked.set()
+        await self._stop()
+
+    def _on_signal(self, number: int) -> None:
+        again = self._shutdown_asked.is_set()
+        logger.info(
+            "%s: %s", signal.Signals(number).name, "closing now" if again else "shutting down gracefully"
+        )
+        self.shutdown()
+
+    # --- start
+
+    def _prepare(self) -> tuple[list[socket.socket], ASGIApplication]:
+        # Bound first, so that a busy port is told before the application starts; listened on last.
+        sockets: list[socket.socket] = []
+        try:
+            if self._given is None:
+                sockets.extend(open_listener(bind) for bind in self._config.binds)
+            else:
+                sockets.extend(listener.dup() for listener in self._given)
+            return sockets, self._load()
+        except BaseException:
+            for opened in sockets:
+                opened.close()
+            raise
+
+    async def _start(self, sockets: list[socket.socket], app: ASGIApplication) -> None:
+        config = self._config
+        loop = asyncio.get_running_loop()
+        try:
+            lifespan = Lifespan(app, config.lifespan)
+            self._lifespan = lifespan
+            startup = asyncio.ensure_future(lifespan.startup())
+            asked = asyncio.ensure_future(self._shutdown_asked.wait())
+            try:
+                await asyncio.wait((startup, asked), return_when=asyncio.FIRST_COMPLETED)
+                if not startup.done():
+                    startup.cancel()
+                    await lifespan.shutdown(config.timeouts.lifespan_shutdown)
+                    raise StartupError("stopped before the application's startup was complete")
+                await startup
+            except LifespanError as error:
+                raise StartupError(f"the application failed to start: {error}") from None
+            finally:
+                asked.cancel()
+        except BaseException:
+            for opened in sockets:
+                opened.close()
+            raise
+        self._gateway = self._make_gateway(app, loop, lifespan)
+        self._wheel = TimerWheel(loop)
+        self._wheel.start()
+        self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
+        self._keep_house()
+        self._listeners = [Listener(each, config.backlog, self._acceptor) for each in sockets]
+        self._accepting = True
+        for listener in self._listeners:
+            await listener.start()
+        self._announce(loop)
+
+    def _load(self) -> ASGIApplication:
+        config = self._config
+        app = self._app
+        if isinstance(app, str):
+            app = load_application(app, config.app_dir, config.factory)
+        interface = detect_interface(app) if config.interface == "auto" else config.interface
+        if interface == "wsgi":
+            from tidegate.gateway.wsgi import WSGIApplication
+
+            app = WSGIApplication(app, config.wsgi_threads)
+        elif interface == "asgi2":
+            app = ASGI2Application(app)
+        loaded: ASGIApplication = app
+        return loaded
+
+    def _make_gateway(
+        self, app: ASGIApplication, loop: asyncio.AbstractEventLoop, lifespan: Lifespan
+    ) -> Gateway:
+        config = self._config
+        header = config.logging.request_id_header
+        name = None if header is None else header.lower().encode("ascii")
+        return Gateway(
+            app,
+            loop,
+            root_path=config.root_path,
+            state=lifespan.state,
+            early_hints=config.early_hints_http1,
+            read_buffer=config.limits.read_buffer,
+            max_exchanges=config.limits.concurrency,
+            cancel_after=config.cancel_on_disconnect,
+            identify=lambda request: request_id(request.headers, name),
+            access_log=self._access_logger(),
+        )
+
+    def _access_log(self) -> AccessLog | None:
+        settings = self._config.logging
+        access = logging.getLogger("tidegate.access")
+        if not settings.access_log or not access.isEnabledFor(logging.INFO):
+            return None
+        return AccessLog(access, settings.format, settings.template)
+
+    def _access_logger(self) -> Callable[[HTTPExchange], None] | None:
+        log = self._access_log()
+        if log is None:
+            return None
+
+        def completed(exchange: HTTPExchange) -> None:
+            request = exchange.request
+            begun = exchange.started_at
+            log.log(
+                AccessRecord(
+                    exchange.peers.client,
+                    request.method,
+                    request.target,
+                    request.http_version,
+                    exchange.status,
+                    exchange.body_sent,
+                    exchange.first_byte_at - begun if exchange.first_byte_at else None,
+                    time.perf_counter() - begun,
+                    exchange.identity(),
+                    request.headers,
+                )
+            )
+
+        return completed
+
+    def _make_acceptor(
+        self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel, gateway: Gateway
+    ) -> Acceptor:
+        config = self._config
+        limits = config.limits
+        timeouts = config.timeouts
+        wire_limits = H1Limits(
+            max_request_line=limits.request_line,
+            max_head=limits.head,
+            max_fields=limits.fields,
+            max_content=-1 if limits.body is None else limits.body,
+            max_trailers=limits.trailers,
+            max_pipelined=limits.pipelined,
+            max_unread=limits.read_buffer,
+            max_drain=limits.drain,
+            idle_timeout=timeouts.idle,
+            keep_alive_timeout=timeouts.keep_alive,
+            head_timeout=timeouts.head,
+            body_rate=timeouts.min_body_rate,
+            body_window=timeouts.body_rate_window,
+            shutdown_idle=timeouts.shutdown_idle,
+        )
+        defaults = ResponseDefaults(
+            SERVER if config.server_header else None, config.date_header, config.headers
+        )
+        return Acceptor(
+            loop,
+            wheel,
+            gateway,
+            wire_limits,
+            defaults,
+            max_connections=connection_limit(limits.connections),
+            write_timeout=timeouts.write,
+            write_buffer=limits.write_buffer,
+            linger=timeouts.linger,
+            request_refused=self._refusal_logger(),
+            connections_changed=self._connections_changed,
+        )
+
+    def _refusal_logger(self) -> Callable[[RequestError, RequestHead | None, Peers], None]:
+        log = self._access_log()
+        header = self._config.logging.request_id_header
+        name = None if header is None else header.lower().encode("ascii")
+
+        def refused(error: RequestError, request: RequestHead | None, peers: Peers) -> None:
+            client = peers.client or "-"
+            logger.debug("Refused a request of %s with %d: %s", client, error.status, error.detail)
+            if log is not None:
+                known = RequestHead() if request is None else request
+                log.log(
+                    AccessRecord(
+                        peers.client,
+                        known.method or "-",
+                        known.target or b"-",
+                        known.http_version,
+                        error.status,
+                        0,
+                        None,
+                        0.0,
+                        request_id(known.headers, name),
+                        known.headers,
+                    )
+                )
+
+        return refused
+
+    def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
+        build = "pure Python" if (head.__file__ or "").endswith(".py") else "compiled"
+        kind = type(loop).__module__.partition(".")[0]
+        version = ".".join(map(str, sys.version_info[:3]))
+        for listener in self._listeners:
+            logger.info("Listening on %s", describe(listener.socket))
+        logger.info(
+            "Tidegate %s (%s), Python %s, %s, process %d: ready",
+            __version__,
+            build,
+            version,
+            kind,
+            os.getpid(),
+        )
+
+    # --- while it serves
+
+    def _keep_house(self) -> None:
+        acceptor = self._acceptor
+        wheel = self._wheel
+        if acceptor is None or wheel is None:
+            return
+        now = time.time()
+        acceptor.defaults.set_date(format_date(now))
+        if not self._accepting:
+            self._connections_changed()
+        if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
+            acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
+        # At the turn of each second, when the date changes.
+        self._housekeeping = acceptor.loop.call_later(1.001 - now % 1, self._keep_house)
+
+    def _connections_changed(self) -> None:
+        acceptor = self._acceptor
+        if acceptor is None or self._shutdown_asked.is_set():
+            return
+        idle = None
+        if len(acceptor.connections) >= acceptor.max_connections:
+            idle = acceptor.longest_idle()
+            if idle is not None and len(acceptor.connections) > acceptor.max_connections:
+                idle.close(False)
+        full = len(acceptor.connections) >= acceptor.max_connections and idle is None
+        if full == self._accepting:
+            self._accepting = not full
+            if full:
+                logger.warning("%d connections: accepting pauses", len(acceptor.connections))
+            if self._switching is None or self._switching.done():
+                self._switching = acceptor.loop.create_task(self._switch_accepting())
+
+    async def _switch_accepting(self) -> None:
+        for listener in self._listeners:
+            if self._accepting:
+                await listener.start()
+            else:
+                listener.pause()
+
+    # --- stop
+
+    async def _stop(self) -> None:
+        config = self._config
+        timeouts = config.timeouts
+        acceptor, gateway, wheel, lifespan = self._acceptor, self._gateway, self._wheel, self._lifespan
+        if acceptor is None or gateway is None or wheel is None or lifespan is None:
+            return
+        acceptor.shutting_down = True
+        gateway.shutdown_started()
+        for listener in self._listeners:
+            await listener.drain(DRAIN_BACKLOG)
+            listener.close(unlink=self._given is None)
+        for protocol in list(acceptor.connections):
+            protocol.shutdown()
+        await self._wait(lambda: not acceptor.connections and not gateway.calls, timeouts.graceful_shutdown)
+        if acceptor.connections or gateway.calls:
+            logger.warning(
+                "Closing %d connections; %d requests are unfinished",
+                len(acceptor.connections),
+                len(gateway.calls),
+            )
+            for protocol in list(acceptor.connections):
+                protocol.cut()
+            await self._wait(lambda: not gateway.calls, timeouts.shutdown_cancel)
+            await self._cancel(gateway)
+        sound = await lifespan.shutdown(timeouts.lifespan_shutdown)
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        wheel.stop()
+        logger.info("Shutdown is complete")
+        if not sound:
+            raise ShutdownError("the application's lifespan shutdown failed")
+
+    async def _cancel(self, gateway: Gateway) -> None:
+        gateway.cancelling = True
+        tasks = [call.task for call in gateway.calls if call.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._config.timeouts.shutdown_cancel)
+            if gateway.calls:
+                logger.error("%d requests did not end when they were cancelled", len(gateway.calls))
+
+    async def _wait(self, done: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not done() and not self._hurry and time.monotonic() < deadline:
+            await asyncio.sleep(POLL)

@@ -1,0 +1,1 @@
+"""Processes that run the server in processes of their own."""

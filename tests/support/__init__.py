@@ -1,0 +1,1 @@
+"""What the tests share: the server as a process, a strict wire client, an ASGI server made of lists."""
