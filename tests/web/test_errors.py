@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.web.conftest import Sent, call, http_scope
 
+from tests.web.conftest import Sent, call, http_scope
 from tidegate.web.applications import Application
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.middleware import Middleware

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.web.conftest import call
 
+from tests.web.conftest import call
 from tidegate.web.applications import Application
 from tidegate.web.datastructures import FormData, Headers, UploadFile
 from tidegate.web.formparsers import FormParser, MultiPartException, MultiPartParser

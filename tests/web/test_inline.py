@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from tests.web.conftest import call
 
+from tests.web.conftest import call
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask
 from tidegate.web.exceptions import HTTPException

@@ -12,8 +12,8 @@ import itsdangerous
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.web.conftest import call
 
+from tests.web.conftest import call
 from tidegate.web.applications import Application
 from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.web.conftest import call, http_scope
 
+from tests.web.conftest import call, http_scope
 from tidegate.web.applications import Application
 from tidegate.web.jsoncodec import MsgspecCodec, StandardCodec
 from tidegate.web.middleware import Middleware

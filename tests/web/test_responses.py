@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.web.conftest import Sent, call
 
+from tests.web.conftest import Sent, call
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask, BackgroundTasks
 from tidegate.web.datastructures import Headers, MutableHeaders
@@ -216,7 +216,6 @@ async def test_a_stream_is_not_read_past_the_client() -> None:
 
     app = Application(routes=[Route("/", lambda request: StreamingResponse(endless()))])
     from tests.web.conftest import http_scope
-
     from tidegate.web.requests import ClientDisconnect
 
     with pytest.raises(ClientDisconnect):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.web.conftest import call
 
+from tests.web.conftest import call
 from tidegate.web.applications import Application
 from tidegate.web.datastructures import URL
 from tidegate.web.responses import PlainTextResponse

@@ -69,7 +69,7 @@ class StaticFiles:
             assert spec is not None, f"Package {name!r} could not be found."
             assert spec.origin is not None, f"Package {name!r} could not be found."
             path = os.path.normpath(os.path.join(spec.origin, "..", folder))
-            assert os.path.isdir(path), f"Directory '{folder!r}' in package {name!r} could not be found."
+            assert os.path.isdir(path), f"Directory {folder!r} in package {name!r} could not be found."
             directories.append(path)
         return directories
 
@@ -119,7 +119,7 @@ class StaticFiles:
         except ValueError:  # a NUL in the path
             raise HTTPException(status_code=404) from None
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
                 raise HTTPException(status_code=404) from None
             raise
 
