@@ -109,7 +109,7 @@ def test_the_wrong_frames(encoding: Any, frame: dict[str, Any], error: str) -> N
             codes.append(close_code)
 
     Typed.encoding = encoding
-    with pytest.raises(RuntimeError, match=error), websocket_app(Typed).websocket_connect("/") as websocket:
+    with pytest.raises(RuntimeError, match=error), websocket_app(Typed).websocket_connect("/") as websocket:  # noqa: PT012
         websocket.send({"type": "websocket.receive", **frame})
         with pytest.raises(WebSocketDisconnect) as caught:
             websocket.receive_text()
@@ -134,7 +134,7 @@ async def test_an_unknown_encoding() -> None:
     class Odd(WebSocketEndpoint):
         encoding = "xml"  # type: ignore[assignment]
 
-    with (
+    with (  # noqa: PT012
         pytest.raises(AssertionError, match="Unsupported"),
         websocket_app(Odd).websocket_connect("/") as websocket,
     ):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
+import anyio.lowlevel
 import pytest
 
 from tests.web.conftest import Sent, call, http_scope
@@ -19,6 +21,7 @@ from tidegate.web.websockets import WebSocket, WebSocketDisconnect, WebSocketFra
 
 if TYPE_CHECKING:
     from tidegate.web.requests import Request
+    from tidegate.web.responses import Response
 
 pytestmark = pytest.mark.anyio
 
@@ -264,3 +267,35 @@ def test_a_disconnect_is_no_frame_error() -> None:
     with TestClient(Application(routes=[WebSocketRoute("/", endpoint)])).websocket_connect("/") as websocket:
         websocket.close(4000)
     assert codes == [4000]
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+async def test_handlers_may_change_the_traceback(layers: int) -> None:
+    """And see the exception as the one being handled, as in an `except` block."""
+    constant = LookupError("constant")
+    seen: list[Any] = []
+
+    async def endpoint(request: Request) -> Response:
+        raise constant
+
+    async def handler(request: Request, error: Exception) -> Response:
+        seen.append(sys.exc_info()[1])
+        error.__traceback__ = None
+        await anyio.lowlevel.checkpoint()
+        return PlainTextResponse("handled", status_code=409)
+
+    async def inline(request: Request) -> Any:
+        try:
+            yield
+        except LookupError as error:
+            error.__traceback__ = None
+            raise
+
+    for middleware in ([], [Middleware(inline)] * layers):
+        app = Application(
+            routes=[Route("/", endpoint)], exception_handlers={LookupError: handler}, middleware=middleware
+        )
+        for _ in range(3):
+            assert (await call(app, "/")).status == 409
+    assert seen == [constant] * 6
+    assert constant.__traceback__ is None

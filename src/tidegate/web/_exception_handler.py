@@ -1,9 +1,14 @@
-"""From an exception to the handler that answers it: once for endpoints, middleware and the application."""
+"""From an exception to the handler that answers it: once for endpoints, middleware and the application.
+
+Not compiled, and awaited by compiled code only after its `except` block: a compiled coroutine that is suspended
+inside one crashes when the exception's traceback changes meanwhile, which handlers may do.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidegate.web._sendtracker import SendTracker, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.exceptions import HTTPException
@@ -11,47 +16,13 @@ from tidegate.web.requests import Request
 from tidegate.web.websockets import WebSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from tidegate.web.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+    from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 HANDLERS_KEY = "tidegate.web.exception_handlers"
 EXTENSION_DENIAL = "websocket.http.response"
 
 ExceptionHandlers = dict[Any, "ExceptionHandler"]
 StatusHandlers = dict[int, "ExceptionHandler"]
-
-
-class SendTracker:
-    """A `send` that knows whether the response has started; layers that follow each other share one.
-
-    `inner`: the outermost's way out through the middleware inside it, once a request has come through them.
-    """
-
-    __slots__ = ("accepted", "closed", "inner", "send", "started")
-
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.inner: Send | None = None
-        self.started = False
-        self.accepted = False
-        self.closed = False
-
-    def __call__(self, message: Message) -> Awaitable[None]:
-        kind = message["type"]
-        if kind == "http.response.start":
-            self.started = True
-        elif kind == "websocket.accept":
-            self.accepted = True
-        elif kind == "websocket.close":
-            self.closed = True
-        elif kind == "websocket.http.response.start":
-            self.started = self.closed = True
-        return self.send(message)
-
-
-def tracked(send: Send) -> SendTracker:
-    return send if type(send) is SendTracker else SendTracker(send)
 
 
 def find_handler(
@@ -86,10 +57,13 @@ async def handle_exception(
     if conn is None:
         conn = Request(scope, receive, send) if is_http else WebSocket(scope, receive, send)
     called: Any = handler
-    if is_async_callable(called):
-        response = await called(conn, error)
-    else:
-        response = await run_in_threadpool(called, conn, error)
+    try:
+        raise error  # handlers may ask sys.exc_info(), as logging.exception() does
+    except Exception:
+        if is_async_callable(called):
+            response = await called(conn, error)
+        else:
+            response = await run_in_threadpool(called, conn, error)
     if response is not None:
         if is_http:
             await response(scope, receive, send)

@@ -116,8 +116,13 @@ class Application:
         tracker = stack.prepare(scope, send)
         try:
             await stack.app(scope, receive, tracker)
-        except Exception as error:
+            return
+        except Exception as raised:
+            error = raised
+        try:
             await stack.handle(error, scope, receive, tracker)
+        finally:
+            del error  # its traceback holds this frame
 
     def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
         self.router.mount(path, app=app, name=name)

@@ -13,8 +13,9 @@ from re import Pattern
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from tidegate.web._exception_handler import handle_exception, tracked
+from tidegate.web._exception_handler import handle_exception
 from tidegate.web._routeindex import RouteIndex
+from tidegate.web._sendtracker import tracked
 from tidegate.web._utils import get_route_path, is_async_callable, parse_host_header
 from tidegate.web.background import Supervisor
 from tidegate.web.concurrency import run_in_threadpool
@@ -72,8 +73,13 @@ def request_response(func: Callable[[Request[Any]], Awaitable[Response] | Respon
         try:
             response = await call(request)
             await response(scope, receive, tracker)
-        except Exception as error:
+            return
+        except Exception as raised:
+            error = raised
+        try:
             await handle_exception(error, request, scope, receive, tracker)
+        finally:
+            del error  # its traceback holds this frame
 
     return app
 
@@ -86,8 +92,13 @@ def websocket_session(func: Callable[[WebSocket[Any]], Awaitable[None]]) -> ASGI
         session: WebSocket[Any] = WebSocket(scope, receive=receive, send=tracker)
         try:
             await func(session)
-        except Exception as error:
+            return
+        except Exception as raised:
+            error = raised
+        try:
             await handle_exception(error, session, scope, receive, tracker)
+        finally:
+            del error
 
     return app
 

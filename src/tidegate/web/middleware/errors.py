@@ -8,7 +8,8 @@ import inspect
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from tidegate.web._exception_handler import HANDLERS_KEY, SendTracker, handle_exception, tracked
+from tidegate.web._exception_handler import HANDLERS_KEY, handle_exception
+from tidegate.web._sendtracker import SendTracker, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.middleware.exceptions import OUTERMOST_KEY, ExceptionMiddleware

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from tidegate.web._exception_handler import (
     HANDLERS_KEY,
     ExceptionHandlers,
-    SendTracker,
     StatusHandlers,
     handle_exception,
-    tracked,
 )
+from tidegate.web._sendtracker import SendTracker, tracked
 from tidegate.web.exceptions import HTTPException, WebSocketException
 from tidegate.web.responses import PlainTextResponse, Response
 

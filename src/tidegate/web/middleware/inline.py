@@ -88,11 +88,16 @@ class InlineMiddleware:
                 await self.app(scope, receive, run)
         except GeneratorExit:  # thrown away: nothing can be awaited any more
             raise
-        except BaseException as error:
-            await run.failed(run.error or error)
+        except BaseException as raised:
+            error = run.error or raised
         else:
             if generators:
                 await run.complete()
+            return
+        try:
+            await run.failed(error)
+        finally:
+            del error  # its traceback holds this frame
 
 
 class InlineRun:
