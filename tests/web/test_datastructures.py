@@ -245,7 +245,7 @@ def test_headers() -> None:
     assert repr(headers) == "Headers(raw=[(b'a', b'1'), (b'a', b'2'), (b'b', b'3')])"
     assert repr(Headers({"A": "1"})) == "Headers({'a': '1'})"
     assert Headers().raw == []
-    scope = {"headers": ((b"a", b"1"),)}
+    scope: dict[str, Any] = {"headers": ((b"a", b"1"),)}
     assert Headers(scope=scope)["a"] == "1"
     assert scope["headers"] == [(b"a", b"1")]
 

@@ -222,7 +222,7 @@ async def test_http_exception_in_a_websocket(extension: bool, kind: str) -> None
         raise HTTPException(403)
 
     app = Application(routes=[WebSocketRoute("/", endpoint)])
-    extensions = {"websocket.http.response": {}} if extension else {}
+    extensions: dict[str, Any] = {"websocket.http.response": {}} if extension else {}
     sent = await websocket_messages(app, [dict(CONNECT)], extensions=extensions)
     assert sent[0]["type"] == kind
 

@@ -20,7 +20,7 @@ from tidegate.web.websockets import (
 
 pytestmark = pytest.mark.anyio
 
-MESSAGES = {
+MESSAGES: dict[str, dict[str, Any]] = {
     "accept": {"type": "websocket.accept"},
     "send": {"type": "websocket.send", "text": "a"},
     "close": {"type": "websocket.close"},
@@ -30,7 +30,7 @@ MESSAGES = {
 }
 S = WebSocketState
 # What the application may send in each state, and the state after it; everything else raises.
-SENDING = {
+SENDING: dict[Any, WebSocketState] = {
     (S.CONNECTING, "accept"): S.CONNECTED,
     (S.CONNECTING, "close"): S.DISCONNECTED,
     (S.CONNECTING, "start"): S.RESPONSE,
