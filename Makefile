@@ -7,7 +7,7 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain compat bench bench-quick fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick compat conformance fuzz clean
 
 # The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
@@ -41,7 +41,7 @@ test-pure: $(VENV)/.compiled
 	$(BIN)/coverage erase
 	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*' --fail-under=100
+	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*,src/tidegate/websocket/*' --fail-under=100
 	$(BIN)/coverage report --fail-under=95
 
 test-all:
@@ -87,6 +87,10 @@ fuzz: $(VENV)/.tools
 	mkdir -p build/fuzz
 	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
 	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
+
+# Autobahn's WebSocket cases, all of them, against the compiled and the pure build: some 30 minutes.
+conformance: $(VENV)/.compiled
+	$(BIN)/python -m tests.conformance.autobahn
 
 clean:
 	rm -rf build dist .venv* .bench .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -52,7 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--servers", help="comma-separated (default: all)")
     parser.add_argument("--scenarios", help="comma-separated (default: all)")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="windows a server and scenario; the median counts"
+        "--rounds", type=int, default=3, help="windows a server and scenario; the median counts"
     )
     parser.add_argument("--seconds", type=int, default=3, help="length of a window")
     parser.add_argument(

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +114,34 @@ async def not_found(scope: Scope, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+receivers: set[Any] = set()
+
+
+async def websocket(scope: Scope, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    if scope["path"] == "/ws/broadcast":
+        await broadcast(receive, send)
+        return
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        if text is not None:
+            await send({"type": "websocket.send", "text": text})
+        else:
+            await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+
+async def broadcast(receive: Any, send: Any) -> None:
+    """What any of them sends goes to all, one after the other."""
+    receivers.add(send)
+    try:
+        while (message := await receive())["type"] == "websocket.receive":
+            for each in receivers:
+                await each({"type": "websocket.send", "text": message["text"]})
+    finally:
+        receivers.discard(send)
+
+
 HANDLERS = {
     "/hello": hello,
     "/10k": ten_kib,
@@ -134,9 +161,7 @@ async def lifespan(receive: Any, send: Any) -> None:
             return
 
 
-def start_later(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-) -> asyncio.Task[Any]:
+def start_later(loop: asyncio.AbstractEventLoop, coroutine: Any, /, **options: Any) -> asyncio.Task[Any]:
     return asyncio.Task(coroutine, loop=loop, **options)
 
 
@@ -150,5 +175,7 @@ async def lazy(scope: Scope, receive: Any, send: Any) -> None:
 async def app(scope: Scope, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await HANDLERS.get(scope["path"], not_found)(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await websocket(scope, receive, send)
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)

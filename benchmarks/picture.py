@@ -14,7 +14,7 @@ HEAD = 64  # title and legend
 PANEL_HEAD = 30
 ROW = 20
 BAR = 12
-NAME_WIDTH = 92
+LETTER = 7.4  # width of a bold one, near enough
 VALUE_WIDTH = 44
 CUT = "\N{RIGHTWARDS ARROW} "  # this bar goes on
 CLIP = 3.0  # a bar ends at so many times the best peer, so that one slow server hides nothing
@@ -57,8 +57,9 @@ def panel(results: Results, scenario: Scenario, left: float, top: float) -> Iter
         return
     best = results.best_peer(scenario.name)
     limit = min(max(measured.values()), CLIP * (best[1] if best else max(measured.values())))
-    bar_left = left + NAME_WIDTH
-    bar_width = PANEL_WIDTH - NAME_WIDTH - VALUE_WIDTH
+    name_width = 8 + LETTER * max(len(name) for name in names)
+    bar_left = left + name_width
+    bar_width = PANEL_WIDTH - name_width - VALUE_WIDTH
     y = top + PANEL_HEAD
     order = sorted(measured, key=lambda name: measured[name]) + [
         name for name in names if name not in measured
@@ -84,7 +85,9 @@ def panel(results: Results, scenario: Scenario, left: float, top: float) -> Iter
         y += ROW
     if floor is not None:
         x = bar_left + bar_width * min(floor / limit, 1)
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top + PANEL_HEAD - 2}" y2="{y + 2}" class="floor"/>'
+        start = top + PANEL_HEAD - 2
+        end = start + len(measured) * ROW + 4
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{start}" y2="{end}" class="floor"/>'
 
 
 def picture(results: Results, scenarios: Sequence[Scenario]) -> str:

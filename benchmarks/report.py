@@ -53,14 +53,15 @@ class Results:
         return [name for name, about in self.servers.items() if about["kind"] == kind]
 
     def median(self, server: str, scenario: str, figure: str = "cpu") -> float | None:
-        values = [
+        values: list[float | None] = [
             getattr(sample, figure)
             for sample in self.samples
             if sample.server == server and sample.scenario == scenario
         ]
-        if scenario in self.failures.get(server, {}) or not values or None in values:
+        known = [value for value in values if value is not None]
+        if scenario in self.failures.get(server, {}) or not known or len(known) < len(values):
             return None
-        return median(values)
+        return median(known)
 
     def errors(self, server: str, scenario: str) -> dict[str, int]:
         total: dict[str, int] = {}
@@ -160,7 +161,11 @@ def memory_table(results: Results) -> str:
 
 
 def notes(results: Results, scenarios: Sequence[Scenario]) -> list[str]:
-    lines = [f"{name} was not measured: {reason}" for name, reason in results.absent.items()]
+    disturbances = [sample.disturbance for sample in results.samples]
+    lines = []
+    if disturbances:
+        lines.append(f"Others took {median(disturbances):.0%} of a core in the median window.")
+    lines += [f"{name} was not measured: {reason}" for name, reason in results.absent.items()]
     for name, failures in results.failures.items():
         lines += [f"{name} fails `{scenario}`: {reason}" for scenario, reason in failures.items()]
     for name in results.servers:

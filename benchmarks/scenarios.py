@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from . import app
 from .load import Driver, Wrk
+from .websocket import WebSocketLoad
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -65,4 +66,16 @@ SCENARIOS = (
         0.90,
     ),
     Scenario("file", "50 KiB file", Wrk("/file", app.FILE_CONTENT), 0.60),
+    Scenario("ws-echo", "WebSocket echo 64 B", WebSocketLoad(size=64), 0.70, "message"),
+    Scenario("ws-echo-16k", "WebSocket echo 16 KiB", WebSocketLoad(size=16 * KIB), 0.65, "message"),
+    Scenario(
+        "ws-deflate", "WebSocket echo 1 KiB, deflate", WebSocketLoad(size=KIB, deflate=True), 0.80, "message"
+    ),
+    Scenario(
+        "ws-broadcast",
+        "WebSocket broadcast to 64",
+        WebSocketLoad("/ws/broadcast", size=64, sockets=64),
+        0.70,
+        "message",
+    ),
 )

@@ -59,13 +59,13 @@ def peers(python: str) -> list[Server]:
         peer(
             "uvicorn",
             "uvicorn uvloop httptools",
-            "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws none",
+            "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws websockets-sansio",
             "--no-access-log --log-level warning",
         ),
         peer(
             "granian",
             "granian uvloop",
-            "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --no-ws --workers 1",
+            "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --workers 1",
             "--runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning",
         ),
         peer(
@@ -160,8 +160,9 @@ class Instance:
     def check_alive(self) -> None:
         code = self.process.poll()
         if code is not None:
-            ended = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            raise ServerError(f"{ended}{self.log_tail()}")
+            if code < 0:
+                raise ServerError(f"died of {signal.Signals(-code).name}")
+            raise ServerError(f"ended with code {code}{self.log_tail()}")
 
     def log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").split("\n")

@@ -189,5 +189,9 @@ def test_scenarios_are_those_of_the_targets() -> None:
         "pipelined": 0.35,
         "connection": 0.90,
         "file": 0.60,
+        "ws-echo": 0.70,
+        "ws-echo-16k": 0.65,
+        "ws-deflate": 0.80,
+        "ws-broadcast": 0.70,
     }
     assert len(BROWSER_HEADERS) == 15

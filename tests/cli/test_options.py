@@ -26,8 +26,13 @@ OTHER = {
     "min_body_rate": "9", "body_rate_window": "9", "timeout_write": "9", "timeout_linger": "9",
     "timeout_graceful_shutdown": "9", "timeout_shutdown_idle": "9", "timeout_shutdown_cancel": "9",
     "timeout_lifespan_shutdown": "9",
+    "ws_max_size": "9k", "ws_max_frames": "9", "ws_max_empty_frames": "9", "ws_max_queue": "9",
+    "ws_max_queue_size": "9k", "ws_ping_interval": "9", "ws_ping_timeout": "9", "ws_close_timeout": "9",
+    "ws_handshake_timeout": "9", "ws_per_message_deflate": "false", "ws_deflate_window_bits": "9",
+    "ws_deflate_mem_level": "9", "ws_deflate_level": "9", "ws_deflate_min_binary": "9k",
     "log_level": "debug", "log_config": "log.ini", "access_log": "false", "log_format": "json",
-    "access_log_template": "{status}", "use_colors": "true", "request_id_header": "x-trace",
+    "access_log_template": "{status}",
+    "access_log_websocket_template": "{close_code}", "use_colors": "true", "request_id_header": "x-trace",
 }  # fmt: skip
 SHORTHANDS = ("host", "port", "uds", "fd")
 PLAIN = [option for name, option in OPTIONS.items() if name not in (*SHORTHANDS, "bind")]

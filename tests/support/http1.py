@@ -80,6 +80,7 @@ class RecordingHandler(StreamHandler):
         self.request = request
         self.script = script
         self.events: list[tuple[Any, ...]] = []
+        self.refusals: list[tuple[RequestError, RequestHead | None]] = []
 
     @property
     def content(self) -> bytes:
@@ -103,6 +104,9 @@ class RecordingHandler(StreamHandler):
 
     def peer_closed(self) -> None:
         self.events.append(("peer closed",))
+
+    def request_refused(self, status: int) -> None:
+        self.refusals.append((RequestError(status, ""), self.request))
 
     def stream_reset(self) -> None:
         self.events.append(("reset",))
@@ -170,8 +174,10 @@ class Dialogue:
     def _open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
         if self.refuse is not None:
             raise self.refuse
-        self.handlers.append(self.handler_class(stream, head, self.script))
-        return self.handlers[-1]
+        handler = self.handler_class(stream, head, self.script)
+        handler.refusals = self.refusals
+        self.handlers.append(handler)
+        return handler
 
     @property
     def handler(self) -> RecordingHandler:

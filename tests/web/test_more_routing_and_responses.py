@@ -149,7 +149,7 @@ def test_names() -> None:
         ("sub:none", {"sub": "a"}),
     ):
         with pytest.raises(NoMatchFound):
-            app.url_path_for(name, **params)  # type: ignore[arg-type]
+            app.url_path_for(name, **params)
 
 
 async def test_limits_middleware_and_partials_of_routes() -> None:

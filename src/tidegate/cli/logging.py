@@ -5,7 +5,6 @@ Loggers: `tidegate.error` (and `tidegate`) on stderr, `tidegate.access` on stdou
 
 import json
 import logging
-import logging.config
 import os
 import re
 import sys
@@ -149,6 +148,8 @@ def _parse(text: str, suffix: str) -> Any:
 
 
 def _apply(file: str, settings: dict[str, Any] | None) -> None:
+    import logging.config  # here, since few need it and it takes half a megabyte
+
     try:
         if settings is None:
             logging.config.fileConfig(file, disable_existing_loggers=False)

@@ -39,6 +39,7 @@ __all__ = [
     "Logging",
     "Option",
     "Timeouts",
+    "WebSockets",
 ]
 
 ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
@@ -216,6 +217,57 @@ class Timeouts(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class WebSockets(Section):
+    """WebSockets: sizes in octets, times in seconds."""
+
+    group = "WebSockets"
+    prefix = "ws_"
+
+    max_size: int = option(
+        16 * 2**20, Size(1, 2**40), "Largest message, after inflation; a larger one closes with 1009."
+    )
+    max_frames: int = option(
+        131_072, Integer(1, 2**31), "Most fragments of one message; more of them close with 1008."
+    )
+    max_empty_frames: int = option(
+        1000, Integer(0, 2**31), "Most empty fragments of one message; more of them close with 1008."
+    )
+    max_queue: int = option(
+        32, Integer(1, 2**31), "Unread messages at which reading from a WebSocket pauses."
+    )
+    max_queue_size: int = option(
+        65536, Size(1, 2**40), "Octets of unread messages at which reading from a WebSocket pauses."
+    )
+    ping_interval: float | None = option(
+        20.0, Seconds(above=True), "Ping a client that sent nothing for this long.", none="off"
+    )
+    ping_timeout: float | None = option(
+        20.0,
+        Seconds(above=True),
+        "Give up a client that sends nothing for this long after a ping.",
+        none="off",
+    )
+    close_timeout: float = option(
+        10.0, Seconds(above=True), "Wait this long for the other side, once one side has closed."
+    )
+    handshake_timeout: float | None = option(
+        60.0,
+        Seconds(above=True),
+        "Give the application this long to accept a WebSocket; then 503.",
+        none="off",
+    )
+    per_message_deflate: bool = option(True, Flag(), "Agree to compress messages (permessage-deflate).")
+    deflate_window_bits: int = option(
+        12, Integer(9, 15), "Window of the compression, as a power of 2: memory for each socket against size."
+    )
+    deflate_mem_level: int = option(5, Integer(1, 9), "zlib's memory level of the compression.")
+    deflate_level: int = option(2, Integer(0, 9), "zlib's level of the compression.")
+    deflate_min_binary: int = option(
+        1024, Size(), "Smallest binary message that is compressed; it often is so already."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Logging(Section):
     """What is logged, and how."""
 
@@ -243,6 +295,13 @@ class Logging(Section):
         Text("TEMPLATE"),
         "Line of the access log, with named atoms.",
         name="access_log_template",
+    )
+    websocket_template: str = option(
+        '{client} "{method} {target} HTTP/{version}" {status} closed={close_code}'
+        " received={messages_received}/{bytes_received} sent={messages_sent}/{bytes} {duration} {request_id}",
+        Text("TEMPLATE"),
+        "The same for a WebSocket, when it is closed: messages and octets of frames each way.",
+        name="access_log_websocket_template",
     )
     use_colors: bool | None = option(
         None, Flag(), "Colour the log; by default on a terminal only.", none="auto"
@@ -357,6 +416,7 @@ class Config(Section):
 
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    websockets: WebSockets = field(default_factory=WebSockets)
     logging: Logging = field(default_factory=Logging)
 
     def __post_init__(self) -> None:
@@ -371,7 +431,12 @@ class Config(Section):
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
 
 
-SECTIONS: Final[dict[str, type[Any]]] = {"limits": Limits, "timeouts": Timeouts, "logging": Logging}
+SECTIONS: Final[dict[str, type[Any]]] = {
+    "limits": Limits,
+    "timeouts": Timeouts,
+    "websockets": WebSockets,
+    "logging": Logging,
+}
 """What `Config` holds beside its own options, by attribute."""
 
 

@@ -27,7 +27,7 @@ class Ready:
         raise StopIteration
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> None:
-        raise _exception(kind, value, traceback)
+        raise exception(kind, value, traceback)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -60,7 +60,7 @@ class Receive:
         return self._coroutine.send(value)
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        error = _exception(kind, value, traceback)
+        error = exception(kind, value, traceback)
         if self._coroutine is None:
             raise error
         return self._coroutine.throw(error)
@@ -70,7 +70,8 @@ class Receive:
             self._coroutine.close()
 
 
-def _exception(kind: Any, value: Any, traceback: Any) -> BaseException:
+def exception(kind: Any, value: Any, traceback: Any) -> BaseException:
+    """The exception that `throw(kind, value, traceback)` means."""
     error: BaseException = kind if isinstance(kind, BaseException) else value
     if not isinstance(error, BaseException):
         error = kind() if value is None else kind(value)

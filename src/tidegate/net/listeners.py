@@ -141,9 +141,10 @@ class Listener:
 
     async def start(self) -> None:
         """Accept connections, again after a `pause`."""
-        self._accepting = True
-        if self._server is not None:
+        if self._accepting:
             return
+        self._accepting = True
+        self._close_server()
         loop = asyncio.get_running_loop()
         # A duplicate, since closing the loop's server closes its socket.
         duplicate = self.socket.dup()
@@ -167,17 +168,31 @@ class Listener:
         deadline = time.monotonic() + seconds
         while self._server is not None and poll.poll(0) and time.monotonic() < deadline:
             await asyncio.sleep(0)
+        # From accept to connection_made takes asyncio's own loop some turns.
+        for _ in range(4):
+            await asyncio.sleep(0)
 
     def pause(self) -> None:
         """Accept no more for now."""
         self._accepting = False
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, asyncio.BaseEventLoop) and self._server is not None:
+            # asyncio's own loop loses a connection that it has accepted and not yet announced if its server is
+            # closed meanwhile: only `start` and `close` do that.
+            for accepting in self._server.sockets:  # type: ignore[attr-defined]
+                loop.remove_reader(accepting.fileno())
+        else:
+            self._close_server()
+
+    def _close_server(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
 
     def close(self, unlink: bool) -> None:
         """Accept no more; `unlink` removes a Unix socket's path."""
-        self.pause()
+        self._accepting = False
+        self._close_server()
         path = self.socket.getsockname() if self.socket.family == socket.AF_UNIX else None
         self.socket.close()
         if path and unlink:

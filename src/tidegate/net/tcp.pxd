@@ -23,6 +23,7 @@ cdef class Acceptor:
     cdef public double write_timeout
     cdef public Py_ssize_t write_buffer
     cdef public double linger
+    cdef public object open_websocket
     cdef public object request_refused
     cdef public object connections_changed
     cdef public set connections
@@ -40,6 +41,7 @@ cdef class TCPProtocol(TimedWire):
     cdef int _state
     cdef bint _eof
     cdef bint _parked
+    cdef double _unparked_at
     cdef bint _flush_scheduled
     cdef double _linger_until
     cdef Py_ssize_t _written

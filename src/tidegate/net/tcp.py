@@ -29,7 +29,7 @@ COPY_SIZE = 1 << 16
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
 # Seconds that a connection must have been idle before it may be closed for another.
-MIN_IDLE = 1.0
+MIN_IDLE = 0.5
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -49,6 +49,7 @@ class Acceptor:
         "linger",
         "loop",
         "max_connections",
+        "open_websocket",
         "parked",
         "request_refused",
         "shutting_down",
@@ -69,6 +70,7 @@ class Acceptor:
         write_timeout: float,
         write_buffer: int,
         linger: float,
+        open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
     ) -> None:
@@ -81,6 +83,8 @@ class Acceptor:
         self.write_timeout = write_timeout
         self.write_buffer = write_buffer
         self.linger = linger
+        # None where the application speaks no WebSocket: the request is then an HTTP request like any other.
+        self.open_websocket = open_websocket
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
@@ -126,6 +130,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_stalled_since",
         "_state",
         "_transport",
+        "_unparked_at",
         "_writer_added",
         "_written",
     )
@@ -141,6 +146,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._state = OPEN
         self._eof = False
         self._parked = False
+        self._unparked_at = UNSET
         self._flush_scheduled = False
         self._linger_until = NEVER
         # Octets given to the transport or to sendfile, and how many had gone when the peer was last seen to take some.
@@ -179,6 +185,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if self._state != OPEN:
             return False
         self._parked = False
+        self._unparked_at = self._acceptor.wheel.now
         self._transport.resume_reading()
         return True
 
@@ -199,6 +206,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         acceptor = self._acceptor
         self._state = LOST
         self._end_files()
+        acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
         connection = self._connection
         self._connection = None
@@ -302,7 +310,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def idle_since(self) -> float:
         """Since when this connection waits for a request; infinity where it does not."""
         connection = self._connection
-        return NEVER if connection is None or self._state != OPEN or self._parked else connection.idle_since
+        if connection is None or self._state != OPEN or self._parked:
+            return NEVER
+        return max(connection.idle_since, self._unparked_at)
 
     def timeout_due(self, now: float) -> None:
         if self._state == LOST:
@@ -361,6 +371,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         peers = self._peers
         if peers is None:
             peers = self._find_peers()
+        if head.protocol == b"websocket" and acceptor.open_websocket is not None:
+            return acceptor.open_websocket(stream, head, peers)
         return HTTPExchange(gateway, stream, head, peers)
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:

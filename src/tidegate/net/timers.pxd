@@ -19,8 +19,11 @@ cdef class TimerWheel:
     cdef Py_ssize_t _index
     cdef readonly double now
 
-    @cython.locals(index=Py_ssize_t, later=Py_ssize_t, bucket=list)
+    @cython.locals(index=Py_ssize_t, later=Py_ssize_t, bucket=set)
     cpdef void schedule(self, TimedWire entry, double when) except *
+
+    @cython.locals(bucket=set)
+    cpdef void cancel(self, TimedWire entry) except *
 
     @cython.locals(last=Py_ssize_t, index=Py_ssize_t, entry=TimedWire)
     cpdef void _tick(self) except *

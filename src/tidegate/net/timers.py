@@ -33,7 +33,7 @@ class TimerWheel:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[int, list[TimedWire]] = {}
+        self._buckets: dict[int, set[TimedWire]] = {}
         self._handle: asyncio.TimerHandle | None = None
         self.now = loop.time()
         self._index = int(self.now / TICK)
@@ -62,12 +62,21 @@ class TimerWheel:
             index = later if later > index else index
         if entry.due <= index:
             return
+        if entry.due != NOT_SCHEDULED:
+            self.cancel(entry)
         entry.due = index
         bucket = self._buckets.get(index)
         if bucket is None:
-            self._buckets[index] = [entry]
+            self._buckets[index] = {entry}
         else:
-            bucket.append(entry)
+            bucket.add(entry)
+
+    def cancel(self, entry: TimedWire) -> None:
+        """Forget `entry`: until its time, the wheel alone would keep a lost connection in memory."""
+        bucket = self._buckets.get(entry.due)
+        entry.due = NOT_SCHEDULED
+        if bucket is not None:
+            bucket.discard(entry)
 
     def _tick(self) -> None:
         self.now = self._loop.time()
@@ -77,7 +86,7 @@ class TimerWheel:
             self._index += 1
             index = self._index
             for entry in self._buckets.pop(index, ()):
-                # Entries that were scheduled anew for an earlier time stand here a second time.
+                # One that was due with it may have cancelled it.
                 if entry.due == index:
                     entry.due = NOT_SCHEDULED
                     entry.timeout_due(self.now)

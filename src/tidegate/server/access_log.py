@@ -20,6 +20,7 @@ class AccessRecord:
 
     `client` is the scope's; `target` and `headers` are as received; times are in seconds, from the request's
     head; `status` is 0 and `ttfb` None where no answer was begun; `body_bytes` counts the content sent.
+    `session` is a WebSocket's, at its end: `close_code`, `messages_received`, `messages_sent`, `body_received`.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class AccessRecord:
         "http_version",
         "method",
         "request_id",
+        "session",
         "status",
         "target",
         "ttfb",
@@ -47,6 +49,7 @@ class AccessRecord:
         duration: float,
         request_id: str,
         headers: Iterable[tuple[bytes, bytes]],
+        session: Any = None,
     ) -> None:
         self.client = client
         self.method = method
@@ -58,6 +61,7 @@ class AccessRecord:
         self.duration = duration
         self.request_id = request_id
         self.headers = headers
+        self.session = session
 
 
 Getter = Callable[[AccessRecord], Any]
@@ -72,6 +76,10 @@ ATOMS: Final[dict[str, Getter]] = {
     "ttfb": lambda record: record.ttfb,
     "duration": lambda record: record.duration,
     "request_id": lambda record: record.request_id,
+    "bytes_received": lambda record: record.session and record.session.body_received,
+    "close_code": lambda record: record.session and record.session.close_code,
+    "messages_received": lambda record: record.session and record.session.messages_received,
+    "messages_sent": lambda record: record.session and record.session.messages_sent,
 }
 
 

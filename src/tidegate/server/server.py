@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Config
@@ -25,6 +25,7 @@ from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
+from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Limits
 from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
 from tidegate.net.tcp import Acceptor
@@ -33,11 +34,15 @@ from tidegate.server.access_log import AccessLog, AccessRecord, request_id
 from tidegate.server.loader import detect_interface, load_application
 from tidegate.version import __version__
 
+if TYPE_CHECKING:
+    from tidegate.gateway.websocket import WebSocketSettings
+
 logger = logging.getLogger("tidegate")
 
 SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
+RECHECK = 0.25  # seconds between two looks for idle connections, while accepting pauses
 DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
 
@@ -169,11 +174,11 @@ class Server:
         self._wheel = TimerWheel(loop)
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        self._keep_house()
         self._listeners = [Listener(each, config.backlog, self._acceptor) for each in sockets]
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
+        self._keep_house()
         self._announce(loop)
 
     def _load(self) -> ASGIApplication:
@@ -210,21 +215,25 @@ class Server:
             access_log=self._access_logger(),
         )
 
-    def _access_log(self) -> AccessLog | None:
+    def _access_log(self, *, websocket: bool = False) -> AccessLog | None:
         settings = self._config.logging
         access = logging.getLogger("tidegate.access")
         if not settings.access_log or not access.isEnabledFor(logging.INFO):
             return None
-        return AccessLog(access, settings.format, settings.template)
+        template = settings.websocket_template if websocket else settings.template
+        return AccessLog(access, settings.format, template)
 
-    def _access_logger(self) -> Callable[[HTTPExchange], None] | None:
-        log = self._access_log()
-        if log is None:
+    def _access_logger(self) -> Callable[[Any], None] | None:
+        requests = self._access_log()
+        sessions = self._access_log(websocket=True)
+        if requests is None or sessions is None:
             return None
 
-        def completed(exchange: HTTPExchange) -> None:
+        def completed(exchange: Any) -> None:
             request = exchange.request
             begun = exchange.started_at
+            session = None if isinstance(exchange, HTTPExchange) else exchange
+            log = requests if session is None else sessions
             log.log(
                 AccessRecord(
                     exchange.peers.client,
@@ -237,6 +246,7 @@ class Server:
                     time.perf_counter() - begun,
                     exchange.identity(),
                     request.headers,
+                    session,
                 )
             )
 
@@ -267,6 +277,7 @@ class Server:
         defaults = ResponseDefaults(
             SERVER if config.server_header else None, config.date_header, config.headers
         )
+        defaults.set_date(format_date(time.time()))
         return Acceptor(
             loop,
             wheel,
@@ -277,8 +288,47 @@ class Server:
             write_timeout=timeouts.write,
             write_buffer=limits.write_buffer,
             linger=timeouts.linger,
+            open_websocket=self._websocket_opener(gateway),
             request_refused=self._refusal_logger(),
             connections_changed=self._connections_changed,
+        )
+
+    def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
+        settings: Any = None
+
+        def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> StreamHandler:
+            # Loaded with the first WebSocket: a server without any is to be small.
+            from tidegate.gateway.websocket import WebSocketExchange
+
+            nonlocal settings
+            if settings is None:
+                settings = self._websocket_settings()
+            return WebSocketExchange(gateway, stream, head, peers, settings)
+
+        return open_websocket
+
+    def _websocket_settings(self) -> "WebSocketSettings":
+        from tidegate.gateway.websocket import WebSocketSettings
+        from tidegate.websocket.connection import WebSocketLimits
+
+        options = self._config.websockets
+        limits = WebSocketLimits(
+            max_message=options.max_size,
+            max_frames=options.max_frames,
+            max_empty_frames=options.max_empty_frames,
+            ping_interval=options.ping_interval or 0.0,
+            ping_timeout=options.ping_timeout or 0.0,
+            close_timeout=options.close_timeout,
+            compression_level=options.deflate_level,
+            mem_level=options.deflate_mem_level,
+            min_binary=options.deflate_min_binary,
+        )
+        return WebSocketSettings(
+            limits,
+            window_bits=options.deflate_window_bits if options.per_message_deflate else 0,
+            max_queue=options.max_queue,
+            max_queued=options.max_queue_size,
+            handshake_timeout=options.handshake_timeout or 0.0,
         )
 
     def _refusal_logger(self) -> Callable[[RequestError, RequestHead | None, Peers], None]:
@@ -332,8 +382,6 @@ class Server:
             return
         now = time.time()
         acceptor.defaults.set_date(format_date(now))
-        if not self._accepting:
-            self._connections_changed()
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
         # At the turn of each second, when the date changes.
@@ -353,15 +401,25 @@ class Server:
             self._accepting = not full
             if full:
                 logger.warning("%d connections: accepting pauses", len(acceptor.connections))
+                acceptor.loop.call_later(RECHECK, self._look_for_idle)
             if self._switching is None or self._switching.done():
                 self._switching = acceptor.loop.create_task(self._switch_accepting())
 
+    def _look_for_idle(self) -> None:
+        # Connections become idle, and so may be closed for others, without saying so.
+        if not self._accepting and self._acceptor is not None and not self._shutdown_asked.is_set():
+            self._connections_changed()
+            self._acceptor.loop.call_later(RECHECK, self._look_for_idle)
+
     async def _switch_accepting(self) -> None:
-        for listener in self._listeners:
-            if self._accepting:
-                await listener.start()
-            else:
-                listener.pause()
+        wanted = not self._accepting
+        while wanted != self._accepting:
+            wanted = self._accepting
+            for listener in self._listeners:
+                if wanted:
+                    await listener.start()
+                else:
+                    listener.pause()
 
     # --- stop
 

@@ -1,0 +1,75 @@
+cimport cython
+
+from tidegate.http.stream cimport Stream, StreamHandler
+from tidegate.websocket.deflate cimport Deflater, DeflateParameters, Inflater
+from tidegate.websocket.frames cimport encode_header
+from tidegate.websocket.reader cimport MessageReader
+
+cdef double NEVER
+cdef Py_ssize_t MAX_JOINED
+cdef int BINARY, CLOSE, FIN, PING, PONG, RSV1, TEXT
+cdef int CLOSE_RECEIVED, CLOSE_SENT, EXPIRED, FAILED, FINISHED, LOST
+cdef int OPEN, CLOSED, ENDING, COLUMNS
+cdef int END, RESET, SEND, STATE, TELL
+cdef bytes TABLE
+
+
+cdef class WebSocketLimits:
+    cdef public Py_ssize_t max_message
+    cdef public Py_ssize_t max_frames
+    cdef public Py_ssize_t max_empty_frames
+    cdef public double ping_interval
+    cdef public double ping_timeout
+    cdef public double close_timeout
+    cdef public int compression_level
+    cdef public int mem_level
+    cdef public Py_ssize_t min_text
+    cdef public Py_ssize_t min_binary
+
+
+cdef class WebSocketHandler(StreamHandler):
+    cpdef void message_received(self, object message) except *
+    cpdef void close_received(self, int code, str reason) except *
+    cpdef void connection_closed(self) except *
+
+
+cdef class WebSocketConnection(MessageReader):
+    cdef Stream _stream
+    cdef WebSocketHandler _handler
+    cdef WebSocketLimits _limits
+    cdef Deflater _deflater
+    cdef int _state
+    cdef bytes _close_payload
+    cdef double _deadline
+    cdef double _heard_at
+    cdef bint _pinged
+    cdef double _pinged_at
+    cdef bytes _pong
+    cdef bint _writing_paused
+    cdef public Py_ssize_t messages_received
+    cdef public Py_ssize_t messages_sent
+    cdef public Py_ssize_t octets_received
+    cdef public Py_ssize_t octets_sent
+
+    cpdef void receive_data(self, bytes data, double now) except *
+    cpdef void receive_eof(self) except *
+    cpdef void pause_writing(self) except *
+    @cython.locals(payload=bytes)
+    cpdef void resume_writing(self) except *
+    cpdef void pause_reading(self) except *
+    cpdef void resume_reading(self, double now) except *
+    @cython.locals(limits=WebSocketLimits)
+    cpdef double next_timeout(self) except *
+    cpdef void handle_timeout(self, double now) except *
+    @cython.locals(payload=bytes)
+    cpdef void send_text(self, str text) except *
+    cpdef void send_binary(self, bytes data) except *
+    cpdef void send_close(self, int code, str reason, double now) except *
+    cpdef void finish(self) except *
+    @cython.locals(table="const unsigned char *", entry=int, before=int, after=int, frame=bytes)
+    cdef void _happened(self, int event, int code, str reason, double now) except *
+    cdef void _receive(self, bytes data, double now) except *
+    cdef void _send_control(self, int opcode, bytes payload) except *
+    @cython.locals(header=bytes, deflater=Deflater)
+    cdef void _send_message(self, int first, bytes payload) except *
+    cdef void _send(self, bytes data) except *

@@ -1,0 +1,353 @@
+"""A WebSocket connection, server side, over a `Stream` that has become a tunnel (RFC 6455, RFC 7692), with no
+I/O.
+
+Bytes in: `receive_data`, `receive_eof`. Calls out: the `WebSocketHandler`. Bytes out: the stream, which
+gathers what is sent within one `receive_data` into one write. A peer's close and a peer's error take effect
+behind the messages that came before them: the handler is told, lets the application answer those, and calls
+`finish`.
+"""
+
+from tidegate.http.errors import ProtocolError
+from tidegate.http.stream import Stream, StreamHandler
+from tidegate.websocket.codes import ABNORMAL_CLOSURE, BINARY, CLOSE, FIN, PING, PONG, RSV1, TEXT
+from tidegate.websocket.deflate import DeflateParameters, Deflater, Inflater
+from tidegate.websocket.frames import decode_close, encode_close, encode_header
+from tidegate.websocket.reader import MessageReader
+from tidegate.websocket.state import (
+    CLOSE_RECEIVED,
+    CLOSE_SENT,
+    CLOSED,
+    COLUMNS,
+    END,
+    ENDING,
+    EXPIRED,
+    FAILED,
+    FINISHED,
+    LOST,
+    OPEN,
+    RESET,
+    SEND,
+    STATE,
+    TABLE,
+    TELL,
+)
+
+NEVER = float("inf")
+# Above this, joining a header and its payload costs more than sending them apart.
+MAX_JOINED = 65536
+
+
+class WebSocketLimits:
+    """Limits in octets and counts, times in seconds (0 for none), and how to compress.
+
+    `max_message` (after inflation), `max_frames` and `max_empty_frames` are for one message. Text of at least
+    `min_text` and binary of at least `min_binary` octets is compressed where that was agreed.
+    """
+
+    __slots__ = (
+        "close_timeout",
+        "compression_level",
+        "max_empty_frames",
+        "max_frames",
+        "max_message",
+        "mem_level",
+        "min_binary",
+        "min_text",
+        "ping_interval",
+        "ping_timeout",
+    )
+
+    def __init__(
+        self,
+        *,
+        max_message: int = 16777216,
+        max_frames: int = 131072,
+        max_empty_frames: int = 1000,
+        ping_interval: float = 20.0,
+        ping_timeout: float = 20.0,
+        close_timeout: float = 10.0,
+        compression_level: int = 2,
+        mem_level: int = 5,
+        min_text: int = 32,
+        min_binary: int = 1024,
+    ) -> None:
+        self.max_message = max_message
+        self.max_frames = max_frames
+        self.max_empty_frames = max_empty_frames
+        self.ping_interval = ping_interval
+        self.ping_timeout = ping_timeout
+        self.close_timeout = close_timeout
+        self.compression_level = compression_level
+        self.mem_level = mem_level
+        self.min_text = min_text
+        self.min_binary = min_binary
+
+
+class WebSocketHandler(StreamHandler):
+    """Receives a WebSocket's events, beside those of the stream that carries it."""
+
+    __slots__ = ()
+
+    def message_received(self, message: str | bytes) -> None:
+        """A whole message: str for text, bytes for binary."""
+
+    def close_received(self, code: int, reason: str) -> None:
+        """The last event, and always one: the peer closes, or has broken a rule or a limit (then `code` is
+        ours and says which), or is gone (1006). Unless the connection is gone, the handler calls `finish`
+        when the application has answered the messages before, and may send until then.
+        """
+
+    def connection_closed(self) -> None:
+        """Nothing is sent any more: the very last call."""
+
+
+class WebSocketConnection(MessageReader):
+    """One connection. Times are seconds on the caller's monotonic clock. Once the peer is gone, sending does
+    nothing.
+    """
+
+    __slots__ = (
+        "_close_payload",
+        "_deadline",
+        "_deflater",
+        "_handler",
+        "_heard_at",
+        "_limits",
+        "_pinged",
+        "_pinged_at",
+        "_pong",
+        "_state",
+        "_stream",
+        "_writing_paused",
+        "messages_received",
+        "messages_sent",
+        "octets_received",
+        "octets_sent",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        handler: WebSocketHandler,
+        limits: WebSocketLimits,
+        deflate: DeflateParameters | None,
+        now: float,
+    ) -> None:
+        inflater = None
+        self._deflater: Deflater | None = None
+        if deflate is not None:
+            inflater = Inflater(deflate.client_max_window_bits, not deflate.client_no_context_takeover)
+            self._deflater = Deflater(
+                deflate.server_max_window_bits,
+                not deflate.server_no_context_takeover,
+                limits.compression_level,
+                limits.mem_level,
+            )
+        MessageReader.__init__(self, limits.max_message, limits.max_frames, limits.max_empty_frames, inflater)
+        self._stream = stream
+        self._handler = handler
+        self._limits = limits
+        self._state = OPEN
+        self._close_payload = b""
+        self._deadline = NEVER  # of the close handshake
+        self._heard_at = now
+        self._pinged = False
+        self._pinged_at = 0.0
+        self._pong: bytes | None = None
+        self._writing_paused = False
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.octets_received = 0
+        self.octets_sent = 0
+
+    @property
+    def closing(self) -> bool:
+        """Whether messages can no longer be sent."""
+        return self._state != OPEN and self._state != ENDING
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent or received any more."""
+        return self._state == CLOSED
+
+    # --- what the stream says
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Bytes arrived. RFC 6455 §5, and §1.4: what comes behind a Close is discarded."""
+        self._heard_at = now
+        self._pinged = False
+        self.octets_received += len(data)
+        if self._state < ENDING:
+            self._receive(data, now)
+
+    def receive_eof(self) -> None:
+        """The peer has ended its side, or the stream was reset."""
+        self._close_payload = b""
+        self._happened(LOST, ABNORMAL_CLOSURE, "", 0.0)
+
+    def pause_writing(self) -> None:
+        """The peer is not keeping up: of the pings that come now, the last is answered later (RFC 6455
+        §5.5.3).
+        """
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Undo `pause_writing`."""
+        self._writing_paused = False
+        if self._pong is not None:
+            payload = self._pong
+            self._pong = None
+            self._send_control(PONG, payload)
+
+    def pause_reading(self) -> None:
+        """Deliver no more messages, and let the peer wait. The clock for its pongs stops: we would not read
+        them.
+        """
+        if not self.stopped and self._state == OPEN:
+            self.stopped = True
+            self._stream.pause_reading()
+
+    def resume_reading(self, now: float) -> None:
+        """Undo `pause_reading`; messages that are here already are delivered before this returns."""
+        if self.stopped and self._state < ENDING:
+            self.stopped = False
+            self._heard_at = now
+            self._pinged = False
+            self._receive(b"", now)
+            if not self.stopped or self._state >= ENDING:
+                self._stream.resume_reading()
+
+    # --- time
+
+    def next_timeout(self) -> float:
+        """When to call `handle_timeout`: a time or infinity. It becomes earlier only by `receive_data`,
+        `resume_reading` and `send_close`."""
+        if self._state != OPEN:
+            return self._deadline
+        limits = self._limits
+        if self.stopped or limits.ping_interval <= 0:
+            return NEVER
+        if not self._pinged:
+            return self._heard_at + limits.ping_interval
+        return self._pinged_at + limits.ping_timeout if limits.ping_timeout > 0 else NEVER
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`: a ping, or the end of a peer that did not answer in time."""
+        if now < self.next_timeout():
+            return
+        if self._state == OPEN and not self._pinged:
+            self._pinged = True
+            self._pinged_at = now
+            self._send_control(PING, b"")
+        else:
+            self._happened(EXPIRED, ABNORMAL_CLOSURE, "", now)
+
+    # --- what the application says
+
+    def send_text(self, text: str) -> None:
+        """Send a text message. Raises UnicodeEncodeError for lone surrogates."""
+        payload = text.encode()
+        if self._deflater is not None and len(payload) >= self._limits.min_text:
+            self._send_message(FIN | RSV1 | TEXT, payload)
+        else:
+            self._send_message(FIN | TEXT, payload)
+
+    def send_binary(self, data: bytes) -> None:
+        """Send a binary message."""
+        if self._deflater is not None and len(data) >= self._limits.min_binary:
+            self._send_message(FIN | RSV1 | BINARY, data)
+        else:
+            self._send_message(FIN | BINARY, data)
+
+    def send_close(self, code: int, reason: str, now: float) -> None:
+        """Begin the close handshake (RFC 6455 §7.1.2), or end it where the peer has begun.
+
+        Raises ValueError where `code` must not be sent, or `reason` has more than 123 octets of UTF-8.
+        """
+        payload = encode_close(code, reason)
+        if self._state == OPEN:
+            self._close_payload = payload
+        self._happened(CLOSE_SENT, code, reason, now)
+        # The peer's Close is to be read, and the messages before it are not delivered any more.
+        self.resume_reading(now)
+
+    def finish(self) -> None:
+        """The messages before `close_received` are dealt with: let the close or the error take effect."""
+        self._happened(FINISHED, 0, "", 0.0)
+
+    # --- inside
+
+    def _happened(self, event: int, code: int, reason: str, now: float) -> None:
+        table = TABLE
+        before = self._state
+        entry = table[before * COLUMNS + event]
+        after = entry & STATE
+        if after != before:
+            self._state = after
+            if after == CLOSED:
+                self._deadline = NEVER
+            else:
+                self._deadline = now + self._limits.close_timeout
+        if entry & SEND:
+            frame = encode_header(FIN | CLOSE, len(self._close_payload)) + self._close_payload
+            self.octets_sent += len(frame)
+            self._stream.send_data(frame, entry & END != 0)
+        elif entry & END:
+            self._stream.send_data(b"", True)
+        elif entry & RESET:
+            self._stream.reset()
+        if after >= ENDING:
+            self.stopped = True
+        if entry & TELL:
+            self._handler.close_received(code, reason)
+        if after == CLOSED and before != CLOSED:
+            self._handler.connection_closed()
+
+    def _receive(self, data: bytes, now: float) -> None:
+        try:
+            self.parse(data)
+        except ProtocolError as error:
+            self._close_payload = encode_close(error.code, error.detail)
+            self._happened(FAILED, error.code, error.detail, now)
+        if self._state >= ENDING:
+            # What came behind is discarded.
+            self._data = b""
+
+    def message_received(self, message: str | bytes) -> None:
+        if self._state == OPEN:
+            self.messages_received += 1
+            self._handler.message_received(message)
+
+    def control_received(self, opcode: int, payload: bytes) -> None:
+        if opcode == CLOSE:
+            code, reason = decode_close(payload)
+            # RFC 6455 §5.5.1: the code comes back; with its reason, which browsers show to the page that closed
+            self._close_payload = payload
+            self._happened(CLOSE_RECEIVED, code, reason, self._heard_at)
+        elif opcode == PING and self._state == OPEN:
+            if self._writing_paused:
+                self._pong = payload
+            else:
+                self._send_control(PONG, payload)
+
+    def _send_control(self, opcode: int, payload: bytes) -> None:
+        if self._state == OPEN or self._state == ENDING:
+            self._send(encode_header(FIN | opcode, len(payload)) + payload)
+
+    def _send_message(self, first: int, payload: bytes) -> None:
+        if self._state != OPEN and self._state != ENDING:
+            return
+        self.messages_sent += 1
+        deflater = self._deflater
+        if first & RSV1 and deflater is not None:
+            payload = deflater.deflate(payload)
+        header = encode_header(first, len(payload))
+        if len(payload) > MAX_JOINED:
+            self._send(header)
+            self._send(payload)
+        else:
+            self._send(header + payload)
+
+    def _send(self, data: bytes) -> None:
+        self.octets_sent += len(data)
+        self._stream.send_data(data, False)

@@ -1,0 +1,156 @@
+"""permessage-deflate (RFC 7692): the parameters, and the two contexts of a connection.
+
+Contexts are made at the first message that needs them: most sockets are silent most of the time, and zlib's
+defaults would cost each of them about 300 KiB.
+"""
+
+import zlib
+from collections.abc import Iterable
+
+from tidegate.http.errors import ProtocolError
+from tidegate.websocket.codes import INVALID_DATA, MESSAGE_TOO_BIG, POLICY_VIOLATION
+
+NAME = "permessage-deflate"
+MAX_WINDOW_BITS = 15
+
+# RFC 7692 §7.2.1: every message ends with these octets, which are not sent.
+TAIL = b"\x00\x00\xff\xff"
+
+# Streams may end within a message (BFINAL, RFC 7692 §7.2.3.4), and each start of a new one costs as much as
+# inflating some thousand octets.
+MAX_STREAMS = 64
+
+Parameters = Iterable[tuple[str, str | None]]
+
+
+class DeflateParameters:
+    """What was agreed (RFC 7692 §7.1). Window bits are 9 to 15: zlib cannot make a raw stream of 8."""
+
+    __slots__ = (
+        "client_max_window_bits",
+        "client_no_context_takeover",
+        "response",
+        "server_max_window_bits",
+        "server_no_context_takeover",
+    )
+
+    def __init__(self) -> None:
+        self.server_no_context_takeover = False
+        self.client_no_context_takeover = False
+        self.server_max_window_bits = MAX_WINDOW_BITS
+        self.client_max_window_bits = MAX_WINDOW_BITS
+        self.response = NAME
+
+
+def negotiate(offer: Parameters, window_bits: int) -> DeflateParameters | None:
+    """Accept a client's offer with windows of at most 2**`window_bits` octets; None where it cannot be
+    accepted.
+    """
+    agreed = DeflateParameters()
+    agreed.server_max_window_bits = window_bits
+    answer = [NAME]
+    seen: set[str] = set()
+    for name, value in offer:
+        if name in seen:
+            return None
+        seen.add(name)
+        if name == "server_no_context_takeover" and value is None:
+            agreed.server_no_context_takeover = True
+            answer.append(name)
+        elif name == "client_no_context_takeover" and value is None:
+            agreed.client_no_context_takeover = True
+            answer.append(name)
+        elif name == "server_max_window_bits":
+            bits = _window_bits(value)
+            if bits < 9:
+                return None
+            agreed.server_max_window_bits = min(bits, window_bits)
+            answer.append(f"{name}={agreed.server_max_window_bits}")
+        elif name == "client_max_window_bits":
+            bits = MAX_WINDOW_BITS if value is None else _window_bits(value)
+            if bits < 8:
+                return None
+            # RFC 7692 §7.1.2.2: only to a client that offered it can we name a smaller window.
+            agreed.client_max_window_bits = min(bits, window_bits)
+            answer.append(f"{name}={agreed.client_max_window_bits}")
+        else:
+            return None
+    agreed.response = "; ".join(answer)
+    return agreed
+
+
+def _window_bits(value: str | None) -> int:
+    # RFC 7692 §7.1.2.1: 8 to 15, no leading zeros; 0 for anything else
+    return int(value) if value in ("8", "9", "10", "11", "12", "13", "14", "15") else 0
+
+
+class Deflater:
+    """Compresses messages, one after the other."""
+
+    __slots__ = ("_level", "_mem_level", "_stream", "_takeover", "_window_bits")
+
+    def __init__(self, window_bits: int, takeover: bool, level: int, mem_level: int) -> None:
+        self._window_bits = window_bits
+        self._takeover = takeover
+        self._level = level
+        self._mem_level = mem_level
+        self._stream: zlib._Compress | None = None
+
+    def deflate(self, data: bytes) -> bytes:
+        """The payload of `data`'s message (RFC 7692 §7.2.1)."""
+        stream = self._stream
+        if stream is None:
+            stream = zlib.compressobj(self._level, zlib.DEFLATED, -self._window_bits, self._mem_level)
+            if self._takeover:
+                self._stream = stream
+        out = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+        return out[: len(out) - 4]
+
+
+class Inflater:
+    """Inflates messages, one after the other, and never makes more octets of one than it is told."""
+
+    __slots__ = ("_stream", "_streams", "_takeover", "_window_bits")
+
+    def __init__(self, window_bits: int, takeover: bool) -> None:
+        # A window larger than the peer's does no harm, and zlib has none of 8 bits.
+        self._window_bits = max(window_bits, 9)
+        self._takeover = takeover
+        self._stream: zlib._Decompress | None = None
+        self._streams = 0
+
+    def inflate(self, data: bytes, room: int, last: bool) -> bytes:
+        """What `data`, the next octets of a message and perhaps its `last`, inflates to: at most `room`
+        octets.
+
+        Raises ProtocolError: 1009 past `room`, 1007 where `data` is not DEFLATE.
+        """
+        if last:
+            data = data + TAIL
+        stream = self._stream
+        if stream is None:
+            stream = self._start()
+        try:
+            out = stream.decompress(data, room + 1)
+            while stream.eof:
+                # RFC 7692 §7.2.3.4: a block with BFINAL ended the stream; what follows starts another.
+                rest = stream.unused_data
+                stream = self._start()
+                out += stream.decompress(rest, max(room + 1 - len(out), 1))
+        except zlib.error:
+            raise ProtocolError(INVALID_DATA, "invalid compressed data") from None
+        if len(out) > room:
+            raise ProtocolError(MESSAGE_TOO_BIG, "message too big")
+        if last:
+            self._streams = 0
+            if not self._takeover:
+                self._stream = None
+        return out
+
+    def _start(self) -> "zlib._Decompress":
+        self._streams += 1
+        if self._streams > MAX_STREAMS:
+            raise ProtocolError(POLICY_VIOLATION, "too many DEFLATE streams in a message")
+        stream = zlib.decompressobj(-self._window_bits)
+        self._stream = stream
+        return stream
