@@ -7,7 +7,7 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick conformance fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick compat conformance fuzz clean
 
 # The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
@@ -54,6 +54,12 @@ test-all:
 
 test-pure-plain: $(VENV)/.compiled
 	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m pytest
+
+# Starlette's own suite against tidegate.web, on both builds; it is downloaded into build/.
+compat: $(VENV)/.compiled
+	XDG_CACHE_HOME=build TIDEGATE_EXTENSIONS=require $(BIN)/python tests/compat/starlette_suite.py --at-least 97
+	XDG_CACHE_HOME=build PYTHONPATH=src TIDEGATE_EXTENSIONS=skip \
+	  $(BIN)/python tests/compat/starlette_suite.py --at-least 97
 
 $(BENCH)/.installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)

@@ -1,0 +1,274 @@
+"""The same small applications in each toolkit: {case: ASGI application}."""
+
+from typing import Any
+
+BODY = {"message": "Hello, world!", "numbers": [1, 2, 3], "nested": {"a": True}}
+NO_OPS = 3
+Apps = dict[str, Any]
+
+
+async def raw() -> Apps:
+    async def app(scope, receive, send):
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"13"), (b"content-type", b"text/plain; charset=utf-8")],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"Hello, world!"})
+
+    def wrap(app):
+        async def middleware(scope, receive, send):
+            await app(scope, receive, send)
+
+        return middleware
+
+    wrapped = app
+    for _ in range(NO_OPS):
+        wrapped = wrap(wrapped)
+    return {"text": app, "3 no-op middlewares": wrapped}
+
+
+class NoOp:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope, receive, send)
+
+
+def starlette_like(application, responses, routing, middleware) -> Apps:
+    async def text(request):
+        return responses.PlainTextResponse("Hello, world!")
+
+    async def data(request):
+        return responses.JSONResponse(BODY)
+
+    async def item(request):
+        return responses.PlainTextResponse(str(request.path_params["id"]))
+
+    async def upload(request):
+        async with request.form() as form:
+            return responses.PlainTextResponse(str(form["file"].size))
+
+    Route = routing.Route
+    item_route = Route("/items/{id:int}", item)
+
+    def filler(count):
+        return [Route(f"/filler{i}/{{name}}/edit", text) for i in range(count)]
+
+    return {
+        "text": application(routes=[Route("/", text)]),
+        "json": application(routes=[Route("/json", data)]),
+        "param, only route": application(routes=[item_route]),
+        "param, last of 50": application(routes=[*filler(49), item_route]),
+        "param, last of 500": application(routes=[*filler(499), item_route]),
+        "3 no-op middlewares": application(
+            routes=[Route("/", text)], middleware=[middleware(NoOp) for _ in range(NO_OPS)]
+        ),
+        "upload": application(routes=[Route("/upload", upload, methods=["POST"])]),
+    }
+
+
+async def tidegate() -> Apps:
+    from tidegate.web import responses, routing
+    from tidegate.web.applications import Application
+    from tidegate.web.middleware import Middleware
+
+    apps = starlette_like(Application, responses, routing, Middleware)
+
+    async def no_op(request):
+        yield
+
+    async def text(request):
+        return responses.PlainTextResponse("Hello, world!")
+
+    apps["3 no-op middlewares"] = Application(
+        routes=[routing.Route("/", text)], middleware=[Middleware(no_op) for _ in range(NO_OPS)]
+    )
+    return apps
+
+
+async def starlette() -> Apps:
+    from starlette import responses, routing
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+
+    return starlette_like(Starlette, responses, routing, Middleware)
+
+
+async def blacksheep() -> Apps:
+    from blacksheep import Application, Request, Router, json, text
+
+    async def build(routes: list[tuple[str, Any]], middlewares: int = 0) -> Any:
+        app = Application(router=Router())
+        for path, handler in routes:
+            app.router.add_get(path, handler)
+
+        async def no_op(request, handler):
+            return await handler(request)
+
+        for _ in range(middlewares):
+            app.middlewares.append(no_op)
+        await app.start()
+        return app
+
+    def make_text():
+        async def hello(request: Request):
+            return text("Hello, world!")
+
+        return hello
+
+    def make_json():
+        async def data(request: Request):
+            return json(BODY)
+
+        return data
+
+    def make_item():
+        async def item(request: Request):
+            return text(str(int(request.route_values["id"])))
+
+        return item
+
+    def filler(count: int) -> list[tuple[str, Any]]:
+        return [(f"/filler{i}/:name/edit", make_text()) for i in range(count)]
+
+    return {
+        "text": await build([("/", make_text())]),
+        "json": await build([("/json", make_json())]),
+        "param, only route": await build([("/items/:id", make_item())]),
+        "param, last of 50": await build([*filler(49), ("/items/:id", make_item())]),
+        "param, last of 500": await build([*filler(499), ("/items/:id", make_item())]),
+        "3 no-op middlewares": await build([("/", make_text())], NO_OPS),
+    }
+
+
+async def falcon() -> Apps:
+    import falcon.asgi
+
+    class Text:
+        async def on_get(self, req, resp, **params):
+            resp.content_type = "text/plain; charset=utf-8"
+            resp.text = "Hello, world!"
+
+    class Data:
+        async def on_get(self, req, resp):
+            resp.media = BODY
+
+    class Item:
+        async def on_get(self, req, resp, id):
+            resp.content_type = "text/plain; charset=utf-8"
+            resp.text = str(id)
+
+    class NoOpComponent:
+        async def process_request(self, req, resp):
+            pass
+
+        async def process_response(self, req, resp, resource, req_succeeded):
+            pass
+
+    def build(routes, middleware=None):
+        app = falcon.asgi.App(middleware=middleware or [])
+        for path, resource in routes:
+            app.add_route(path, resource)
+        return app
+
+    def filler(count):
+        return [(f"/filler{i}/{{name}}/edit", Text()) for i in range(count)]
+
+    return {
+        "text": build([("/", Text())]),
+        "json": build([("/json", Data())]),
+        "param, only route": build([("/items/{id:int}", Item())]),
+        "param, last of 50": build([*filler(49), ("/items/{id:int}", Item())]),
+        "param, last of 500": build([*filler(499), ("/items/{id:int}", Item())]),
+        "3 no-op middlewares": build([("/", Text())], [NoOpComponent() for _ in range(NO_OPS)]),
+    }
+
+
+async def litestar() -> Apps:
+    from litestar import Litestar, get
+    from litestar.middleware import DefineMiddleware
+
+    @get("/", media_type="text/plain")
+    async def text() -> str:
+        return "Hello, world!"
+
+    @get("/json")
+    async def data() -> dict[str, Any]:
+        return BODY
+
+    @get("/items/{id:int}", media_type="text/plain")
+    async def item(id: int) -> str:
+        return str(id)
+
+    def filler(count):
+        def make(i):
+            @get(f"/filler{i}/{{name:str}}/edit", media_type="text/plain")
+            async def handler(name: str) -> str:
+                return "Hello, world!"
+
+            return handler
+
+        return [make(i) for i in range(count)]
+
+    def build(handlers, **options):
+        return Litestar(handlers, openapi_config=None, logging_config=None, **options)
+
+    return {
+        "text": build([text]),
+        "json": build([data]),
+        "param, only route": build([item]),
+        "param, last of 50": build([*filler(49), item]),
+        "param, last of 500": build([*filler(499), item]),
+        "3 no-op middlewares": build([text], middleware=[DefineMiddleware(NoOp) for _ in range(NO_OPS)]),
+    }
+
+
+async def fastapi() -> Apps:
+    from fastapi import FastAPI
+    from fastapi.responses import PlainTextResponse
+
+    async def text():
+        return "Hello, world!"
+
+    async def data():
+        return BODY
+
+    async def item(id: int):
+        return str(id)
+
+    def build(routes, middlewares=0):
+        app = FastAPI(openapi_url=None)
+        for path, endpoint, options in routes:
+            app.get(path, **options)(endpoint)
+        for _ in range(middlewares):
+            app.add_middleware(NoOp)
+        return app
+
+    plain = {"response_class": PlainTextResponse}
+
+    def filler(count):
+        return [(f"/filler{i}/{{name}}/edit", text, plain) for i in range(count)]
+
+    return {
+        "text": build([("/", text, plain)]),
+        "json": build([("/json", data, {})]),
+        "param, only route": build([("/items/{id}", item, plain)]),
+        "param, last of 50": build([*filler(49), ("/items/{id}", item, plain)]),
+        "param, last of 500": build([*filler(499), ("/items/{id}", item, plain)]),
+        "3 no-op middlewares": build([("/", text, plain)], NO_OPS),
+    }
+
+
+BUILDERS = {
+    "raw": raw,
+    "tidegate": tidegate,
+    "blacksheep": blacksheep,
+    "falcon": falcon,
+    "starlette": starlette,
+    "litestar": litestar,
+    "fastapi": fastapi,
+}

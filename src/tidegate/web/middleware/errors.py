@@ -1,0 +1,199 @@
+"""The outermost layer: what nobody handles is answered by 500 (RFC 9110 §15.6.1) and raised again, for the
+server to log."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from tidegate.web._exception_handler import HANDLERS_KEY, handle_exception
+from tidegate.web._sendtracker import SendTracker, tracked
+from tidegate.web._utils import is_async_callable
+from tidegate.web.concurrency import run_in_threadpool
+from tidegate.web.middleware.exceptions import OUTERMOST_KEY, ExceptionMiddleware
+from tidegate.web.requests import Request
+from tidegate.web.responses import HTMLResponse, PlainTextResponse, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+
+STYLES = """
+body { font-family: system-ui, sans-serif; margin: 2rem; color: #1d2433; }
+h1 { font-size: 1.3rem; } h2 { font-size: 1rem; font-weight: normal; }
+details { border: 1px solid #c9d1de; margin: .4rem 0; } summary { background: #eef2f8; padding: .4rem;
+cursor: pointer; }
+pre { margin: 0; padding: .2rem .6rem; overflow-x: auto; } .current { background: #fde8e8; }
+.lineno { color: #7a869a; }
+"""
+TEMPLATE = """<!doctype html>
+<html><head><title>{title}</title><style>{styles}</style></head>
+<body><h1>500 Server Error</h1><h2>{title}</h2>{frames}<h2>Traceback</h2><pre>{trace}</pre></body></html>
+"""
+FRAME_TEMPLATE = """<details{opened}><summary>File <b>{filename}</b>, line <i>{lineno}</i>, in <b>{name}</b>
+</summary>
+{lines}</details>"""
+LINE = '<pre class="{css}"><span class="lineno">{lineno:>5}</span> {line}</pre>'
+
+
+class ServerErrorMiddleware:
+    """`handler` makes the answer, or with `debug` the traceback is; the error is always raised again.
+
+    The answer leaves through the middleware in between (its CORS fields, say), as far as that is still
+    possible.
+    """
+
+    def __init__(self, app: ASGIApp, handler: ExceptionHandler | None = None, debug: bool = False) -> None:
+        self.app = app
+        self.handler = handler
+        self.debug = debug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        tracker = tracked(send)
+        scope[OUTERMOST_KEY] = tracker
+        try:
+            await self.app(scope, receive, tracker)
+        except Exception as error:
+            if kind == "websocket":
+                await self._close(scope, receive, tracker)
+            else:
+                await self._answer(error, scope, receive, tracker)
+            raise
+
+    async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: SendTracker) -> None:
+        request: Request[Any] = Request(scope)
+        handler: Any = self.handler
+        if self.debug:
+            response = self.debug_response(request, error)
+        elif handler is None:
+            response = self.error_response(request, error)
+        elif is_async_callable(handler):
+            response = await handler(request, error)
+        else:
+            response = await run_in_threadpool(handler, request, error)
+        if send.started or response is None:
+            return
+        if send.inner is not None:
+            try:
+                await response(scope, receive, send.inner)
+            except Exception:  # the middleware that the way led through is not usable any more
+                if send.started:
+                    raise
+        if not send.started:
+            await response(scope, receive, send)
+
+    async def _close(self, scope: Scope, receive: Receive, send: SendTracker) -> None:
+        """A WebSocket whose handler failed is closed with 1011 (RFC 6455 §7.4.1), before it is accepted
+        refused."""
+        if send.closed:
+            return
+        try:
+            if send.accepted:
+                await send({"type": "websocket.close", "code": 1011, "reason": "Internal Server Error"})
+            elif "websocket.http.response" in scope.get("extensions", {}):
+                await PlainTextResponse("Internal Server Error", status_code=500)(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1011, "reason": "Internal Server Error"})
+        except Exception:  # closed by the peer meanwhile: nobody is left to tell
+            return
+
+    def format_line(self, index: int, line: str, frame_lineno: int, frame_index: int) -> str:
+        current = index == frame_index
+        return LINE.format(
+            css="current" if current else "",
+            lineno=frame_lineno - frame_index + index,
+            line=html.escape(line).rstrip("\n"),
+        )
+
+    def generate_frame_html(self, frame: inspect.FrameInfo, is_collapsed: bool) -> str:
+        lines = [
+            self.format_line(index, line, frame.lineno, frame.index or 0)
+            for index, line in enumerate(frame.code_context or [])
+        ]
+        return FRAME_TEMPLATE.format(
+            opened="" if is_collapsed else " open",
+            filename=html.escape(frame.filename),
+            lineno=frame.lineno,
+            name=html.escape(frame.function),
+            lines="\n".join(lines),
+        )
+
+    def generate_html(self, exc: Exception, limit: int = 7) -> str:
+        """The debug page: `limit` lines of source of each frame, the innermost open."""
+        frames = inspect.getinnerframes(exc.__traceback__, limit) if exc.__traceback__ else []
+        shown = [
+            self.generate_frame_html(frame, is_collapsed=index > 0)
+            for index, frame in enumerate(reversed(frames))
+        ]
+        return TEMPLATE.format(
+            title=html.escape(f"{type(exc).__name__}: {exc}"),
+            styles=STYLES,
+            frames="\n".join(shown),
+            trace=html.escape(self.generate_plain_text(exc)),
+        )
+
+    def generate_plain_text(self, exc: Exception) -> str:
+        return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+
+    def debug_response(self, request: Request[Any], exc: Exception) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(self.generate_html(exc), status_code=500)
+        return PlainTextResponse(self.generate_plain_text(exc), status_code=500)
+
+    def error_response(self, request: Request[Any], exc: Exception) -> Response:
+        return PlainTextResponse("Internal Server Error", status_code=500)
+
+
+class ErrorsMiddleware(ServerErrorMiddleware):
+    """ServerErrorMiddleware directly around ExceptionMiddleware, as one layer.
+
+    layered: there is other middleware inside.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        handlers: Mapping[Any, ExceptionHandler] | None = None,
+        server_error: ExceptionHandler | None = None,
+        debug: bool = False,
+        *,
+        layered: bool = False,
+    ) -> None:
+        super().__init__(app, server_error, debug)
+        self.layered = layered
+        self.handlers = ExceptionMiddleware(app, handlers, debug).handlers
+
+    def prepare(self, scope: Scope, send: Send) -> SendTracker:
+        """Put in the scope what `handle` needs; the `send` for what is inside."""
+        scope[HANDLERS_KEY] = self.handlers
+        tracker = SendTracker(send)
+        if self.layered:
+            scope[OUTERMOST_KEY] = tracker
+        return tracker
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        tracker = self.prepare(scope, send)
+        try:
+            await self.app(scope, receive, tracker)
+        except Exception as error:
+            await self.handle(error, scope, receive, tracker)
+
+    async def handle(self, error: Exception, scope: Scope, receive: Receive, send: SendTracker) -> None:
+        try:
+            await handle_exception(error, None, scope, receive, send)
+        except Exception as unhandled:
+            if scope["type"] == "websocket":
+                await self._close(scope, receive, send)
+            else:
+                await self._answer(unhandled, scope, receive, send)
+            raise

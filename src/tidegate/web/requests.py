@@ -1,0 +1,351 @@
+"""The request, as an endpoint sees it (RFC 9110 §3.4; ASGI HTTP connection scope)."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from http import cookies as http_cookies
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
+
+import anyio
+
+from tidegate.web._utils import AwaitableOrContextManager, AwaitableOrContextManagerWrapper
+from tidegate.web.datastructures import URL, Address, FormData, Headers, QueryParams, State
+from tidegate.web.exceptions import HTTPException
+from tidegate.web.jsoncodec import current_codec
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from tidegate.web.applications import Application
+    from tidegate.web.routing import Router
+    from tidegate.web.types import Message, Receive, Scope, Send
+
+    StateT = TypeVar("StateT", bound=Mapping[str, Any] | State, default=State)
+else:
+    StateT = typing.TypeVar("StateT")
+
+# RFC 9113 §8.4: what of the request a pushed request repeats.
+SERVER_PUSH_HEADERS_TO_COPY = {"accept", "accept-encoding", "accept-language", "cache-control", "user-agent"}
+BODY_KEY = "tidegate.web.body"
+
+
+def cookie_parser(cookie_string: str) -> dict[str, str]:
+    """The cookies of a Cookie field. Lenient as browsers are: a member without `=` is a value without a
+    name."""
+    cookies: dict[str, str] = {}
+    for member in cookie_string.split(";"):
+        name, equals, value = member.partition("=")
+        if not equals:
+            name, value = "", name
+        name, value = name.strip(), value.strip()
+        if name or value:
+            cookies[name] = http_cookies._unquote(value)
+    return cookies
+
+
+class ClientDisconnect(Exception):
+    """The client went away before its request body was complete, or its response sent."""
+
+
+class HTTPConnection(Mapping[str, Any], Generic[StateT]):
+    """What HTTP requests and WebSockets have in common: a read-only map of the scope, and its parts."""
+
+    _url: URL | None = None
+    _base_url: URL | None = None
+    _headers: Headers | None = None
+    _query_params: QueryParams | None = None
+    _cookies: dict[str, str] | None = None
+    _state: Any = None
+
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
+        assert scope["type"] in ("http", "websocket")
+        self.scope = scope
+
+    def __getitem__(self, key: str) -> Any:
+        return self.scope[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.scope)
+
+    def __len__(self) -> int:
+        return len(self.scope)
+
+    # A connection is itself only, whatever its scope holds.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def app(self) -> Any:
+        return self.scope["app"]
+
+    @property
+    def url(self) -> URL:
+        if self._url is None:
+            self._url = URL(scope=self.scope)
+        return self._url
+
+    @property
+    def base_url(self) -> URL:
+        """The URL that the outermost application is mounted at, with a slash at its end."""
+        if self._base_url is None:
+            scope = dict(self.scope)
+            root_path = scope.get("app_root_path", scope.get("root_path", ""))
+            scope["path"] = root_path.rstrip("/") + "/"
+            scope["query_string"] = b""
+            scope["root_path"] = root_path
+            self._base_url = URL(scope=scope)
+        return self._base_url
+
+    @property
+    def headers(self) -> Headers:
+        if self._headers is None:
+            self._headers = Headers(scope=self.scope)
+        return self._headers
+
+    @property
+    def query_params(self) -> QueryParams:
+        if self._query_params is None:
+            self._query_params = QueryParams(self.scope["query_string"])
+        return self._query_params
+
+    @property
+    def path_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = self.scope.get("path_params", {})
+        return params
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        if self._cookies is None:
+            cookies: dict[str, str] = {}
+            for value in self.headers.getlist("cookie"):  # HTTP/2 splits them: RFC 9113 §8.2.3
+                cookies.update(cookie_parser(value))
+            self._cookies = cookies
+        return self._cookies
+
+    @property
+    def client(self) -> Address | None:
+        host_port = self.scope.get("client")
+        return None if host_port is None else Address(*host_port)
+
+    @property
+    def session(self) -> dict[str, Any]:
+        assert "session" in self.scope, "SessionMiddleware must be installed to access request.session"
+        session: dict[str, Any] = self.scope["session"]
+        # The session of SessionMiddleware notes that the answer depends on the cookie.
+        if hasattr(session, "mark_accessed"):
+            session.mark_accessed()
+        return session
+
+    @property
+    def auth(self) -> Any:
+        assert "auth" in self.scope, "AuthenticationMiddleware must be installed to access request.auth"
+        return self.scope["auth"]
+
+    @property
+    def user(self) -> Any:
+        assert "user" in self.scope, "AuthenticationMiddleware must be installed to access request.user"
+        return self.scope["user"]
+
+    @property
+    def state(self) -> StateT:
+        if self._state is None:
+            # The lifespan's state is shallow-copied by the server, so this map is the request's own.
+            self._state = State(self.scope.setdefault("state", {}))
+        return cast("StateT", self._state)
+
+    def url_for(self, name: str, /, *, absolute: bool | None = None, **path_params: Any) -> URL:
+        """The URL of the route `name`; with `absolute=False`, or by the application's setting, its path
+        only."""
+        url_path_provider: Router | Application | None = self.scope.get("router") or self.scope.get("app")
+        if url_path_provider is None:
+            raise RuntimeError(
+                "The `url_for` method can only be used inside an application or with a router."
+            )
+        url_path = url_path_provider.url_path_for(name, **path_params)
+        if absolute is None:
+            absolute = getattr(self.scope.get("app"), "absolute_urls", True)
+        url = url_path.make_absolute_url(base_url=self.base_url)
+        return url if absolute else URL(url.path)
+
+
+async def empty_receive() -> NoReturn:
+    raise RuntimeError("Receive channel has not been made available")
+
+
+async def empty_send(message: Message) -> NoReturn:
+    raise RuntimeError("Send channel has not been made available")
+
+
+class RequestBody:
+    """What has been read of one request's body. Lies in the scope, so every Request on one `receive`
+    shares it."""
+
+    __slots__ = ("consumed", "content", "disconnected", "form", "pending", "receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self.content: bytes | None = None
+        self.form: FormData | None = None
+        self.pending: list[Message] = []
+        self.consumed = False
+        self.disconnected = False
+
+
+class Request(HTTPConnection[StateT]):
+    """An HTTP request. Its body is read once, and can be asked for any number of times."""
+
+    _body_state: RequestBody | None = None
+    _form: FormData | None = None
+
+    def __init__(self, scope: Scope, receive: Receive = empty_receive, send: Send = empty_send) -> None:
+        assert scope["type"] == "http"
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+
+    @property
+    def method(self) -> str:
+        method: str = self.scope["method"]
+        return method
+
+    @property
+    def receive(self) -> Receive:
+        return self._receive
+
+    @property
+    def _read(self) -> RequestBody:
+        state = self._body_state
+        if state is None:
+            state = self.scope.get(BODY_KEY)
+            # A middleware that gives another `receive` gives another body.
+            if state is None or state.receive != self._receive:
+                state = self.scope[BODY_KEY] = RequestBody(self._receive)
+            self._body_state = state
+        return state
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body in the pieces it arrives in, then `b""`. Raises ClientDisconnect, RuntimeError if it is
+        used up."""
+        read = self._read
+        if read.content is not None:
+            yield read.content
+            yield b""
+            return
+        if read.consumed:
+            raise RuntimeError("Stream consumed")
+        while not read.consumed:
+            message = read.pending.pop(0) if read.pending else await self._receive()
+            if message["type"] == "http.request":
+                data = message.get("body", b"")
+                if not message.get("more_body", False):
+                    read.consumed = True
+                if data:
+                    yield data
+            elif message["type"] == "http.disconnect":
+                read.disconnected = True
+                raise ClientDisconnect()
+        yield b""
+
+    async def body(self) -> bytes:
+        read = self._read
+        if read.content is None:
+            stream = self.stream()
+            try:
+                read.content = b"".join([chunk async for chunk in stream])
+            finally:
+                await stream.aclose()
+        return read.content
+
+    async def json(self) -> Any:
+        """The body decoded by the application's JSON codec. Raises json.JSONDecodeError."""
+        return current_codec.get().decode(await self.body())
+
+    async def _get_form(
+        self, *, max_files: int | float, max_fields: int | float, max_part_size: int
+    ) -> FormData:
+        if self._form is None:
+            read = self._read
+            if read.form is None:
+                read.form = await self._parse_form(max_files, max_fields, max_part_size)
+            self._form = read.form
+        return self._form
+
+    async def _parse_form(
+        self, max_files: int | float, max_fields: int | float, max_part_size: int
+    ) -> FormData:
+        from tidegate.web.formparsers import FormParser, MultiPartException, MultiPartParser, parse_media_type
+
+        media_type, _ = parse_media_type(self.headers.get("content-type"))
+        stream = self.stream()
+        try:
+            if media_type == "multipart/form-data":
+                return await MultiPartParser(
+                    self.headers,
+                    stream,
+                    max_files=max_files,
+                    max_fields=max_fields,
+                    max_part_size=max_part_size,
+                ).parse()
+            if media_type == "application/x-www-form-urlencoded":
+                return await FormParser(
+                    self.headers, stream, max_fields=max_fields, max_part_size=max_part_size
+                ).parse()
+        except MultiPartException as error:
+            if "app" in self.scope:
+                raise HTTPException(status_code=400, detail=error.message) from error
+            raise
+        finally:
+            await stream.aclose()
+        return FormData()
+
+    def form(
+        self,
+        *,
+        max_files: int | float = 1000,
+        max_fields: int | float = 1000,
+        max_part_size: int = 1024 * 1024,
+    ) -> AwaitableOrContextManager[FormData]:
+        """The form in the body; `async with` also closes its files. Sizes in octets. Raises HTTPException
+        400."""
+        return AwaitableOrContextManagerWrapper(
+            self._get_form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
+        )
+
+    async def close(self) -> None:
+        if self._form is not None:
+            await self._form.close()
+
+    async def is_disconnected(self) -> bool:
+        """Whether the client has gone. Body pieces that arrive meanwhile are kept for `stream`."""
+        read = self._read
+        while not read.disconnected:
+            message: Message | None = None
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                message = await self._receive()
+            if message is None:
+                break
+            if message["type"] == "http.disconnect":
+                read.disconnected = True
+            elif read.content is None and not read.consumed:
+                read.pending.append(message)
+                break
+            else:
+                break
+        return read.disconnected
+
+    async def send_push_promise(self, path: str) -> None:
+        if "http.response.push" in self.scope.get("extensions", {}):
+            headers = [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name in SERVER_PUSH_HEADERS_TO_COPY
+                for value in self.headers.getlist(name)
+            ]
+            await self._send({"type": "http.response.push", "path": path, "headers": headers})
+
+    async def send_early_hints(self, link: str, /, *additional_links: str) -> None:
+        """Send 103 with these Link field values (RFC 8297), if the server can."""
+        if "http.response.early_hint" in self.scope.get("extensions", {}):
+            links = [value.encode("latin-1") for value in (link, *additional_links)]
+            await self._send({"type": "http.response.early_hint", "links": links})

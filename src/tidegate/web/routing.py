@@ -1,0 +1,734 @@
+"""Routing: the first registered route that matches answers; finding it does not take longer for more
+routes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from enum import Enum
+from re import Pattern
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from tidegate.web._exception_handler import handle_exception
+from tidegate.web._routeindex import RouteIndex
+from tidegate.web._sendtracker import tracked
+from tidegate.web._utils import get_route_path, is_async_callable, parse_host_header
+from tidegate.web.background import Supervisor
+from tidegate.web.concurrency import run_in_threadpool
+from tidegate.web.convertors import (
+    CONVERTOR_TYPES,
+    Convertor,
+    FloatConvertor,
+    IntegerConvertor,
+    StringConvertor,
+    UUIDConvertor,
+)
+from tidegate.web.datastructures import URL, Headers, URLPath
+from tidegate.web.exceptions import HTTPException
+from tidegate.web.lifespan import as_context_manager, default_lifespan, run_lifespan
+from tidegate.web.middleware import Middleware, wrap
+from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
+from tidegate.web.requests import Request
+from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
+from tidegate.web.websockets import WebSocket, WebSocketClose
+
+if TYPE_CHECKING:
+    from tidegate.web.types import ASGIApp, Lifespan, Receive, Scope, Send
+
+PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(:[a-zA-Z_][a-zA-Z0-9_]*)?}")
+# RFC 3986 §3.3: what a path may hold as it is.
+PATH_SAFE = "/!$&'()*+,;=:@~"
+# Convertors that never match a slash, so that one segment of the path is all they can see.
+ONE_SEGMENT = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
+
+class NoMatchFound(Exception):
+    """`url_path_for` knows no route of this name that takes these parameters."""
+
+    def __init__(self, name: str, path_params: dict[str, Any]) -> None:
+        params = ", ".join(path_params)
+        super().__init__(f'No route exists for name "{name}" and params "{params}".')
+
+
+class Match(Enum):
+    NONE = 0
+    PARTIAL = 1
+    FULL = 2
+
+
+def request_response(func: Callable[[Request[Any]], Awaitable[Response] | Response]) -> ASGIApp:
+    """An ASGI application of a function from request to response. A plain function runs in a thread."""
+    is_async = is_async_callable(func)
+    call: Any = func if is_async else functools.partial(run_in_threadpool, func)  # type: ignore[call-arg]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request: Request[Any] = Request(scope, receive, send)
+        tracker = tracked(send)
+        try:
+            response = await call(request)
+            await response(scope, receive, tracker)
+            return
+        except Exception as raised:
+            error = raised
+        try:
+            await handle_exception(error, request, scope, receive, tracker)
+        finally:
+            del error  # its traceback holds this frame
+
+    return app
+
+
+def websocket_session(func: Callable[[WebSocket[Any]], Awaitable[None]]) -> ASGIApp:
+    """An ASGI application of a coroutine function that takes the WebSocket."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        tracker = tracked(send)
+        session: WebSocket[Any] = WebSocket(scope, receive=receive, send=tracker)
+        try:
+            await func(session)
+            return
+        except Exception as raised:
+            error = raised
+        try:
+            await handle_exception(error, session, scope, receive, tracker)
+        finally:
+            del error
+
+    return app
+
+
+def get_name(endpoint: Callable[..., Any]) -> str:
+    return getattr(endpoint, "__name__", endpoint.__class__.__name__)
+
+
+def replace_params(
+    path: str, param_convertors: dict[str, Convertor[Any]], path_params: dict[str, str]
+) -> tuple[str, dict[str, str]]:
+    """`path` with its `{name}` filled in from `path_params`, and those that are left over. One pass:
+    values stay as they are."""
+    left = dict(path_params)
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in param_convertors or name not in path_params:
+            return match[0]
+        left.pop(name, None)
+        return param_convertors[name].to_string(path_params[name])
+
+    return re.sub(r"{([a-zA-Z_][a-zA-Z0-9_]*)}", fill, path), left
+
+
+def compile_path(path: str) -> tuple[Pattern[str], str, dict[str, Convertor[Any]]]:
+    """The regex, the format and the convertors of a path such as "/{name:int}", or of a host without a
+    leading slash.
+
+    The regex is anchored by `\\Z`: `$` would also match before a newline at the end.
+    """
+    is_host = not path.startswith("/")
+    regex, path_format = "", ""
+    duplicated: set[str] = set()
+    convertors: dict[str, Convertor[Any]] = {}
+    position = 0
+    for match in PARAMETER.finditer(path):
+        name, convertor_type = match.groups("str")
+        convertor_type = convertor_type.lstrip(":")
+        assert convertor_type in CONVERTOR_TYPES, f"Unknown path convertor '{convertor_type}'"
+        convertor = CONVERTOR_TYPES[convertor_type]
+        literal = path[position : match.start()]
+        regex += f"{re.escape(literal)}(?P<{name}>{convertor.regex})"
+        path_format += f"{literal}{{{name}}}"
+        if name in convertors:
+            duplicated.add(name)
+        convertors[name] = convertor
+        position = match.end()
+    if duplicated:
+        names = ", ".join(sorted(duplicated))
+        ending = "s" if len(duplicated) > 1 else ""
+        raise ValueError(f"Duplicated param name{ending} {names} at path {path}")
+    literal = path[position:]
+    if is_host:
+        # The port of a Host is no part of what a host route says.
+        host, _, _ = literal.partition(":") if "[" not in literal else (literal, "", "")
+        regex += re.escape(host)
+    else:
+        regex += re.escape(literal)
+    path_format += literal
+    return re.compile(f"^{regex}\\Z", re.IGNORECASE if is_host else 0), path_format, convertors
+
+
+def place(path: str, convertors: dict[str, Convertor[Any]]) -> tuple[list[str | None], bool]:
+    """The segments of `path` as the index takes them, and whether all of them could be told apart."""
+    segments: list[str | None] = []
+    for segment in path.split("/")[1:]:
+        names = [match[1] for match in PARAMETER.finditer(segment)]
+        if not names:
+            segments.append(segment)
+        elif all(type(convertors[name]) in ONE_SEGMENT for name in names):
+            segments.append(None)
+        else:
+            return segments, False
+    return segments, True
+
+
+class BaseRoute:
+    """What a router asks of its routes."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        raise NotImplementedError()
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        raise NotImplementedError()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A route can stand alone as an application."""
+        match, child_scope = self.matches(scope)
+        if match is Match.NONE:
+            if scope["type"] == "http":
+                await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await WebSocketClose()(scope, receive, send)
+            return
+        scope.update(child_scope)
+        await self.handle(scope, receive, send)
+
+
+def merged_params(
+    scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]
+) -> dict[str, Any] | None:
+    """The values of what matched, after the outer mounts'; None if one has none (an int of 5,000 digits)."""
+    values = match.groupdict()
+    try:
+        for key, value in values.items():
+            values[key] = convertors[key].convert(value)
+    except ValueError:
+        return None
+    outer = scope.get("path_params")
+    return {**outer, **values} if outer else values
+
+
+def quoted_path(path: str, protocol: Any = "", host: str = "") -> URLPath:
+    """A path in percent-encoding (RFC 3986 §2.1); a leading `//` would name an authority."""
+    quoted = quote(path, safe=PATH_SAFE)
+    if quoted.startswith("//"):
+        quoted = f"/%2F{quoted[2:]}"
+    return URLPath(quoted, protocol=protocol, host=host)
+
+
+class Route(BaseRoute):
+    """One path, answered by a function (GET and HEAD unless told), or by a class or ASGI application (any
+    method)."""
+
+    methods: set[str] | None
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: Collection[str] | None = None,
+        name: str | None = None,
+        include_in_schema: bool = True,
+        middleware: Sequence[Middleware] | None = None,
+        max_body_size: int | None = None,
+    ) -> None:
+        assert path.startswith("/"), "Routed paths must start with '/'"
+        self.path = path
+        self.endpoint = endpoint
+        self.name = get_name(endpoint) if name is None else name
+        self.include_in_schema = include_in_schema
+        handler = endpoint
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        if inspect.isroutine(handler):
+            self.app: ASGIApp = request_response(endpoint)
+            if methods is None:
+                methods = ["GET"]
+        else:
+            self.app = endpoint
+        self.app = wrap(self.app, middleware)
+        if max_body_size is not None:
+            self.app = RequestBodyLimitMiddleware(self.app, max_body_size)
+        if methods is None:
+            self.methods = None
+        else:
+            self.methods = {method.upper() for method in methods}
+            if "GET" in self.methods:
+                self.methods.add("HEAD")
+        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+
+    def params_of(self, route_path: str, scope: Scope) -> dict[str, Any] | None:
+        """The path parameters, the outer mounts' included, or None if `route_path` is not this route's."""
+        if not self.param_convertors:
+            return scope.get("path_params", {}) if route_path == self.path else None
+        match = self.path_regex.match(route_path)
+        return None if match is None else merged_params(scope, match, self.param_convertors)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        params = self.params_of(get_route_path(scope), scope)
+        if params is None:
+            return Match.NONE, {}
+        child_scope = {"endpoint": self.endpoint, "path_params": params, "route": self}
+        if self.methods and scope["method"] not in self.methods:
+            return Match.PARTIAL, child_scope
+        return Match.FULL, child_scope
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        if name != self.name or set(path_params) != set(self.param_convertors):
+            raise NoMatchFound(name, path_params)
+        path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
+        assert not remaining
+        return quoted_path(path, protocol="http")
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.methods and scope["method"] not in self.methods:
+            await method_not_allowed(self.methods, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def __eq__(self, other: Any) -> bool:
+        return (
+            isinstance(other, Route)
+            and self.path == other.path
+            and self.endpoint == other.endpoint
+            and self.methods == other.methods
+        )
+
+    def __repr__(self) -> str:
+        methods = sorted(self.methods or [])
+        return f"{self.__class__.__name__}(path={self.path!r}, name={self.name!r}, methods={methods!r})"
+
+
+async def method_not_allowed(methods: Iterable[str], scope: Scope, receive: Receive, send: Send) -> None:
+    """405 with what is allowed (RFC 9110 §15.5.6): raised inside an application, so that its handlers see
+    it."""
+    headers = {"Allow": ", ".join(sorted(methods))}
+    if "app" in scope:
+        raise HTTPException(status_code=405, headers=headers)
+    await PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)(scope, receive, send)
+
+
+class WebSocketRoute(BaseRoute):
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        name: str | None = None,
+        middleware: Sequence[Middleware] | None = None,
+    ) -> None:
+        assert path.startswith("/"), "Routed paths must start with '/'"
+        self.path = path
+        self.endpoint = endpoint
+        self.name = get_name(endpoint) if name is None else name
+        handler = endpoint
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        self.app: ASGIApp = websocket_session(endpoint) if inspect.isroutine(handler) else endpoint
+        self.app = wrap(self.app, middleware)
+        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "websocket":
+            return Match.NONE, {}
+        match = self.path_regex.match(get_route_path(scope))
+        params = None if match is None else merged_params(scope, match, self.param_convertors)
+        if params is None:
+            return Match.NONE, {}
+        return Match.FULL, {"endpoint": self.endpoint, "path_params": params, "route": self}
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        if name != self.name or set(path_params) != set(self.param_convertors):
+            raise NoMatchFound(name, path_params)
+        path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
+        assert not remaining
+        return quoted_path(path, protocol="websocket")
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+    def __eq__(self, other: Any) -> bool:
+        return (
+            isinstance(other, WebSocketRoute) and self.path == other.path and self.endpoint == other.endpoint
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(path={self.path!r}, name={self.name!r})"
+
+
+class Mount(BaseRoute):
+    """Everything below a path, answered by another application or by routes of its own.
+
+    `redirect_slash=False` makes `/path` itself reach the application, as `/path/`, without the redirect.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        app: ASGIApp | None = None,
+        routes: Sequence[BaseRoute] | None = None,
+        name: str | None = None,
+        *,
+        middleware: Sequence[Middleware] | None = None,
+        max_body_size: int | None = None,
+        redirect_slash: bool = True,
+    ) -> None:
+        assert path == "" or path.startswith("/"), "Routed paths must start with '/'"
+        assert app is not None or routes is not None, "Either 'app=...', or 'routes=' must be specified"
+        self.path = path.rstrip("/")
+        self.base_app: ASGIApp = app if app is not None else Router(routes=routes)
+        self.app = wrap(self.base_app, middleware)
+        if max_body_size is not None:
+            self.app = RequestBodyLimitMiddleware(self.app, max_body_size)
+        self.name = name
+        self.redirect_slash = redirect_slash
+        self.path_regex, self.path_format, self.param_convertors = compile_path(self.path + "/{path:path}")
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return getattr(self.base_app, "routes", [])
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] not in ("http", "websocket"):
+            return Match.NONE, {}
+        route_path = get_route_path(scope)
+        child_scope: dict[str, Any] = {}
+        match = self.path_regex.match(route_path)
+        if match is None:
+            if self.redirect_slash:
+                return Match.NONE, {}
+            route_path += "/"
+            match = self.path_regex.match(route_path)
+            if match is None or match["path"]:
+                return Match.NONE, {}
+            child_scope["path"] = scope["path"] + "/"
+        values = merged_params({}, match, self.param_convertors)
+        if values is None:
+            return Match.NONE, {}
+        remaining = "/" + values.pop("path")
+        root_path = scope.get("root_path", "")
+        child_scope["path_params"] = {**scope.get("path_params", {}), **values}
+        # The scope's own path is never rewritten: children match on what follows root_path.
+        child_scope["app_root_path"] = scope.get("app_root_path", root_path)
+        child_scope["root_path"] = root_path + route_path[: -len(remaining)]
+        child_scope["endpoint"] = self.app
+        child_scope["route"] = self
+        child_scope["tidegate.web.route_prefix"] = scope.get("tidegate.web.route_prefix", "") + self.path
+        return Match.FULL, child_scope
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        if self.name is not None and name == self.name and "path" in path_params:
+            # 'name' is this mount's: path= is a path below it.
+            path_params["path"] = str(path_params["path"]).lstrip("/")
+            path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
+            if not remaining:
+                return quoted_path(path)
+        elif self.name is None or name.startswith(f"{self.name}:"):
+            child_name = name if self.name is None else name[len(self.name) + 1 :]
+            below = path_params.get("path")
+            path_params["path"] = ""
+            prefix, remaining = replace_params(self.path_format, self.param_convertors, path_params)
+            if below is not None:
+                remaining["path"] = below
+            for route in self.routes or []:
+                try:
+                    url = route.url_path_for(child_name, **remaining)
+                except NoMatchFound:
+                    continue
+                mounted = quote(prefix.rstrip("/"), safe=PATH_SAFE + "{}") + str(url)
+                return URLPath(mounted, protocol=url.protocol, host=url.host)
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Mount) and self.path == other.path and self.app == other.app
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(path={self.path!r}, name={self.name or ''!r}, app={self.app!r})"
+
+
+class Host(BaseRoute):
+    """Every request to a host, whatever its port, answered by another application."""
+
+    def __init__(self, host: str, app: ASGIApp, name: str | None = None) -> None:
+        assert not host.startswith("/"), "Host must not start with '/'"
+        self.host = host
+        self.app = app
+        self.name = name
+        self.host_regex, self.host_format, self.param_convertors = compile_path(host)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return getattr(self.app, "routes", [])
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] not in ("http", "websocket"):
+            return Match.NONE, {}
+        host = parse_host_header(Headers(scope=scope).get("host"))
+        match = self.host_regex.match(host.host.lower()) if host is not None else None
+        params = None if match is None else merged_params(scope, match, self.param_convertors)
+        if params is None:
+            return Match.NONE, {}
+        return Match.FULL, {"path_params": params, "endpoint": self.app, "route": self}
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        if self.name is not None and name == self.name and "path" in path_params:
+            path = path_params.pop("path")
+            host, remaining = replace_params(self.host_format, self.param_convertors, path_params)
+            if not remaining:
+                return quoted_path(path, host=host)
+        elif self.name is None or name.startswith(f"{self.name}:"):
+            child_name = name if self.name is None else name[len(self.name) + 1 :]
+            host, remaining = replace_params(self.host_format, self.param_convertors, path_params)
+            for route in self.routes or []:
+                try:
+                    url = route.url_path_for(child_name, **remaining)
+                except NoMatchFound:
+                    continue
+                return URLPath(str(url), protocol=url.protocol, host=host)
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Host) and self.host == other.host and self.app == other.app
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(host={self.host!r}, name={self.name or ''!r}, app={self.app!r})"
+
+
+class RouteList(list[BaseRoute]):
+    """A router's routes: an ordinary list that drops the index when it changes."""
+
+    built: RouteIndex | None = None
+
+    def _changing(name: str) -> Any:  # type: ignore[misc]
+        method = getattr(list, name)
+
+        @functools.wraps(method)
+        def change(self: RouteList, *args: Any, **kwargs: Any) -> Any:
+            self.built = None
+            return method(self, *args, **kwargs)
+
+        return change
+
+    append, extend, insert, remove = map(_changing, ("append", "extend", "insert", "remove"))
+    pop, clear, sort, reverse = map(_changing, ("pop", "clear", "sort", "reverse"))
+    __setitem__, __delitem__, __iadd__, __imul__ = map(
+        _changing, ("__setitem__", "__delitem__", "__iadd__", "__imul__")
+    )
+    del _changing
+
+
+def placed(route: BaseRoute) -> tuple[list[str | None], bool, BaseRoute]:
+    """Where the index puts `route`: at the root, asked for every path, if its `matches` is not one of
+    ours."""
+    matches = type(route).matches
+    if matches is Route.matches or matches is WebSocketRoute.matches:
+        segments, closed = place(route.path, route.param_convertors)  # type: ignore[attr-defined]
+        return segments, closed, route
+    if matches is Mount.matches:
+        segments, _ = place(route.path, route.param_convertors)  # type: ignore[attr-defined]
+        return segments, False, route
+    return [], False, route
+
+
+class Router:
+    """The routes of an application: an ASGI application itself."""
+
+    def __init__(
+        self,
+        routes: Sequence[BaseRoute] | None = None,
+        redirect_slashes: bool = True,
+        default: ASGIApp | None = None,
+        lifespan: Lifespan[Any] | None = None,
+        *,
+        middleware: Sequence[Middleware] | None = None,
+        max_body_size: int | None = None,
+        mounted_lifespans: bool = True,
+        automatic_options: bool = True,
+    ) -> None:
+        self.routes = [] if routes is None else list(routes)
+        self.redirect_slashes = redirect_slashes
+        self.default = self.not_found if default is None else default
+        self.mounted_lifespans = mounted_lifespans
+        self.automatic_options = automatic_options
+        if lifespan is None:
+            self.lifespan_context: Lifespan[Any] = default_lifespan
+        else:
+            self.lifespan_context = as_context_manager(lifespan)
+        self.middleware_stack: ASGIApp = wrap(self.app, middleware)
+        if max_body_size is not None:
+            self.middleware_stack = RequestBodyLimitMiddleware(self.middleware_stack, max_body_size)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return self._routes
+
+    @routes.setter
+    def routes(self, routes: Iterable[BaseRoute]) -> None:
+        self._routes = RouteList(routes)
+
+    async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        elif "app" in scope:
+            # Inside an application its own handlers answer.
+            raise HTTPException(status_code=404)
+        else:
+            await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """The path of the route `name`, percent-encoded. Raises NoMatchFound."""
+        for route in self._routes:
+            try:
+                return route.url_path_for(name, **path_params)
+            except NoMatchFound:
+                pass
+        raise NoMatchFound(name, path_params)
+
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer ASGI lifespan messages: run the lifespan, and those of what is mounted here inside it."""
+        started = False
+        app: Any = scope.get("app")
+        await receive()
+        try:
+            async with run_lifespan(self, app) as state:
+                if state:
+                    if "state" not in scope:
+                        raise RuntimeError('The server does not support "state" in the lifespan scope.')
+                    scope["state"].update(state)
+                await send({"type": "lifespan.startup.complete"})
+                started = True
+                await receive()
+                supervisor = getattr(app, "background", None)
+                if isinstance(supervisor, Supervisor):
+                    # Background tasks may still use what the lifespan closes.
+                    await supervisor.wait(app.shutdown_timeout)
+        except BaseException:
+            text = traceback.format_exc()
+            kind = "shutdown" if started else "startup"
+            await send({"type": f"lifespan.{kind}.failed", "message": text})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.middleware_stack(scope, receive, send)
+
+    def _candidates(self, path: str) -> tuple[BaseRoute, ...]:
+        routes: Any = self._routes
+        index = routes.built
+        if index is None:
+            index = routes.built = RouteIndex(map(placed, routes))
+        return index.candidates(path)  # type: ignore[no-any-return]
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.dispatch(scope, receive, send)
+
+    def dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What answers this request, found and called, to be awaited."""
+        kind = scope["type"]
+        if "router" not in scope:
+            scope["router"] = self
+        if kind == "lifespan":
+            return self.lifespan(scope, receive, send)
+        assert kind in ("http", "websocket")
+        route_path = get_route_path(scope) if scope.get("root_path") else scope["path"]
+        partial: BaseRoute | None = None
+        partial_scope: Scope = {}
+        allowed: set[str] = set()
+        for route in self._candidates(route_path):
+            if type(route) is Route and kind == "http":
+                # What `matches` and `handle` do, without a scope between them.
+                params = route.params_of(route_path, scope)
+                if params is None:
+                    continue
+                methods = route.methods
+                if not methods or scope["method"] in methods:
+                    scope["endpoint"] = route.endpoint
+                    scope["path_params"] = params
+                    scope["route"] = route
+                    return route.app(scope, receive, send)
+                child_scope: Scope = {"endpoint": route.endpoint, "path_params": params, "route": route}
+                match = Match.PARTIAL
+            else:
+                match, child_scope = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(child_scope)
+                    return route.handle(scope, receive, send)
+            if match is Match.PARTIAL:
+                if partial is None:
+                    partial, partial_scope = route, child_scope
+                allowed.update(getattr(route, "methods", None) or ())
+        if partial is not None:
+            scope.update(partial_scope)
+            return self._partial_match(partial, allowed, scope, receive, send)
+        return self._no_match(route_path, scope, receive, send)
+
+    async def _no_match(self, route_path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.redirect_slashes and route_path != "/":
+            redirect_scope = dict(scope)
+            if route_path.endswith("/"):
+                redirect_scope["path"] = redirect_scope["path"].rstrip("/")
+            else:
+                redirect_scope["path"] = redirect_scope["path"] + "/"
+            for route in self._candidates(get_route_path(redirect_scope)):
+                match, _ = route.matches(redirect_scope)
+                if match is not Match.NONE:
+                    await RedirectResponse(url=str(URL(scope=redirect_scope)))(scope, receive, send)
+                    return
+        await self.default(scope, receive, send)
+
+    async def _partial_match(
+        self, route: BaseRoute, allowed: set[str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """The path is known, the method is not: 405, or the answer to OPTIONS (RFC 9110 §9.3.7)."""
+        if type(route).handle is not Route.handle:
+            await route.handle(scope, receive, send)
+            return
+        if self.automatic_options:
+            allowed.add("OPTIONS")
+            if scope["method"] == "OPTIONS":
+                await Response(status_code=204, headers={"Allow": ", ".join(sorted(allowed))})(
+                    scope, receive, send
+                )
+                return
+        await method_not_allowed(allowed, scope, receive, send)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Router) and self.routes == other.routes
+
+    def mount(self, path: str, app: ASGIApp, name: str | None = None) -> None:
+        self._routes.append(Mount(path, app=app, name=name))
+
+    def host(self, host: str, app: ASGIApp, name: str | None = None) -> None:
+        self._routes.append(Host(host, app=app, name=name))
+
+    def add_route(
+        self,
+        path: str,
+        endpoint: Callable[[Request[Any]], Awaitable[Response] | Response],
+        methods: Collection[str] | None = None,
+        name: str | None = None,
+        include_in_schema: bool = True,
+    ) -> None:
+        route = Route(path, endpoint, methods=methods, name=name, include_in_schema=include_in_schema)
+        self._routes.append(route)
+
+    def add_websocket_route(
+        self, path: str, endpoint: Callable[[WebSocket[Any]], Awaitable[None]], name: str | None = None
+    ) -> None:
+        self._routes.append(WebSocketRoute(path, endpoint, name=name))
