@@ -23,8 +23,10 @@ $(VENV)/.tools: pyproject.toml
 	$(BIN)/pip install --quiet --group test
 	@touch $@
 
+# What a former build left behind would be installed too.
 # The package is installed, not linked: src/ stays free of extensions, so PYTHONPATH=src is the pure build.
 $(VENV)/.compiled: $(VENV)/.tools $(SOURCES)
+	rm -rf build/lib* build/bdist*
 	TIDEGATE_EXTENSIONS=require $(BIN)/pip install --quiet --no-build-isolation .
 	@touch $@
 
