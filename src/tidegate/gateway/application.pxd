@@ -40,7 +40,6 @@ cdef class Gateway:
     cdef public Py_ssize_t max_exchanges
     cdef public object access_log
     cdef public set calls
-    cdef public Py_ssize_t exchanges_served
     cdef public bint cancelling
     cdef object _notice
     cdef object _shutdown

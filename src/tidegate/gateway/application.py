@@ -168,7 +168,6 @@ class Gateway:
         "app",
         "calls",
         "cancelling",
-        "exchanges_served",
         "identify",
         "loop",
         "max_exchanges",
@@ -199,7 +198,6 @@ class Gateway:
         self.max_exchanges = -1 if max_exchanges is None else max_exchanges
         self.access_log = access_log
         self.calls: set[ApplicationCall] = set()
-        self.exchanges_served = 0
         self.cancelling = False
         self._shutdown = asyncio.Event()
         self._notice = ShutdownNotice(self._shutdown)
@@ -215,7 +213,6 @@ class Gateway:
         loop = self.loop
         context = self._context.copy()
         self.calls.add(call)
-        self.exchanges_served += 1
         if self._task_factory:
             call.task = loop.create_task(call, context=context)
         else:

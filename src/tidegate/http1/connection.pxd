@@ -108,7 +108,6 @@ cdef class H1Connection(StreamOwner):
     @cython.locals(stream=H1Stream)
     cpdef void stream_ended(self, bint keep_alive) except *
     cdef void _next_request(self) except *
-    cdef void _send(self, bytes data) except *
     cpdef void flush_due(self) except *
     @cython.locals(out=list, size=Py_ssize_t, data=bytes)
     cdef void _write_out(self) except *

@@ -531,7 +531,7 @@ class H1Connection(StreamOwner):
         else:
             if handler is None:
                 self._request_refused(error, head)
-            self._send(encode_error(error, head is None or head.method != "HEAD", self.defaults))
+            self.send(encode_error(error, head is None or head.method != "HEAD", self.defaults))
             self._write_out()
             self._wire.close(True)
 
@@ -634,9 +634,6 @@ class H1Connection(StreamOwner):
 
     def send(self, data: bytes) -> None:
         """Hold `data` for the next flush."""
-        self._send(data)
-
-    def _send(self, data: bytes) -> None:
         self._out.append(data)
         self._out_size += len(data)
         if self._out_size >= MAX_HELD:
