@@ -20,13 +20,14 @@ cdef class Exchange(StreamHandler):
 @cython.freelist(64)
 cdef class ApplicationCall:
     cdef object _coroutine
+    cdef object _steps
     cdef Exchange _exchange
     cdef Gateway _gateway
     cdef public object task
     cdef readonly bint ended
 
     @cython.locals(exchange=Exchange)
-    cdef object _step(self, object value, object thrown)
+    cdef object _step(self, object thrown)
     @cython.locals(exchange=Exchange)
     cdef void _end(self, object error) except *
 

@@ -53,12 +53,13 @@ class ApplicationCall:
     Nothing that the application raises leaves it, be it SystemExit: one request never ends the server.
     """
 
-    __slots__ = ("_coroutine", "_exchange", "_gateway", "ended", "task")
+    __slots__ = ("_coroutine", "_exchange", "_gateway", "_steps", "ended", "task")
 
     def __init__(self, gateway: "Gateway", exchange: Exchange) -> None:
         self._gateway = gateway
         self._exchange = exchange
         self._coroutine: Any = None
+        self._steps: Any = None
         self.task: asyncio.Task[None] | None = None
         self.ended = False
 
@@ -69,30 +70,27 @@ class ApplicationCall:
         return self
 
     def __next__(self) -> Any:
-        future = self._step(None, None)
+        future = self._step(None)
         if future is DONE:
             raise StopIteration
         return future
 
     def send(self, value: Any) -> Any:
-        future = self._step(value, None)
-        if future is DONE:
-            raise StopIteration
-        return future
+        return self.__next__()  # a Task has nothing to tell
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        future = self._step(None, kind if isinstance(kind, BaseException) else kind())
+        future = self._step(kind if isinstance(kind, BaseException) else kind())
         if future is DONE:
             raise StopIteration
         return future
 
-    def _step(self, value: Any, thrown: BaseException | None) -> Any:
+    def _step(self, thrown: BaseException | None) -> Any:
         """Run the application up to where it waits again: what it waits for, or DONE."""
         exchange = self._exchange
         exchange.step_started()
         try:
-            coroutine = self._coroutine
-            if coroutine is None:
+            steps = self._steps
+            if steps is None:
                 if thrown is not None:
                     raise thrown
                 # Called here, inside the Task, since an application may do its work when it is called.
@@ -100,15 +98,22 @@ class ApplicationCall:
                 if type(coroutine) is not CoroutineType:
                     coroutine = _await(coroutine)
                 self._coroutine = coroutine
-            future = coroutine.send(value) if thrown is None else coroutine.throw(thrown)
+                self._steps = steps = coroutine.__await__()
+            if thrown is None:
+                # Not `send`, which tells the end by an exception.
+                future = next(steps, DONE)
+            else:
+                future = steps.throw(thrown)
         except StopIteration:
-            self._end(None)
+            future = DONE
         except BaseException as error:
             self._end(error)
+            return DONE
+        if future is DONE:
+            self._end(None)
         else:
             exchange.step_ended()
-            return future
-        return DONE
+        return future
 
     def close(self) -> None:
         if self._coroutine is not None:
@@ -117,6 +122,7 @@ class ApplicationCall:
     def _end(self, error: BaseException | None) -> None:
         exchange = self._exchange
         self._coroutine = None
+        self._steps = None
         self.ended = True
         self._gateway.call_ended(self)
         exchange.application_ended(error)
@@ -261,11 +267,7 @@ class Gateway:
         policy = self._early_hints
         if policy == HINTS_OFF or request.http_version == "1.0":
             return False
-        return (
-            policy == HINTS_ALL
-            or request.http_version != "1.1"
-            or request.field(b"sec-fetch-mode") == b"navigate"
-        )
+        return policy == HINTS_ALL or request.navigation or request.http_version != "1.1"
 
     def log_failure(self, error: BaseException, request: RequestHead, peers: Peers, identity: str) -> None:
         """Log once what an application raised, or did not do, with what was asked for."""
