@@ -1,7 +1,7 @@
 cimport cython
 
 from tidegate.gateway.application cimport Exchange, Gateway
-from tidegate.gateway.awaitable cimport Receive
+from tidegate.gateway.awaitable cimport Receiver, Waiter
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.fields cimport response_fields
 from tidegate.http.head cimport RequestHead, ResponseHead
@@ -28,7 +28,7 @@ cdef class HTTPExchange(Exchange):
     cdef bint _delivered_end
     cdef bint _disconnected
     cdef bint _reading_paused
-    cdef list _waiters
+    cdef Py_ssize_t _due
     cdef public Py_ssize_t body_sent
 
     @cython.locals(gateway=Gateway, request=RequestHead)
@@ -39,7 +39,7 @@ cdef class HTTPExchange(Exchange):
     cdef void _answer_500(self) except *
     @cython.locals(data=bytes, more=bint)
     cpdef dict take_message(self)
-    cdef void _wake(self) except *
+    cpdef Waiter new_waiter(self)
     @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)
     cpdef object send(self, object message)
     cpdef bint may_send(self) except *

@@ -11,7 +11,7 @@ from tidegate.asgi import ASGIApplication, Message
 from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY
 from tidegate.gateway.exchange import HTTPExchange
-from tidegate.gateway.incoming import MAX_AT_ONCE, Incoming, MessageReceiver
+from tidegate.gateway.incoming import Incoming, MessageReceiver
 from tidegate.gateway.scope import Peers
 from tidegate.gateway.session import (
     ACCEPT,
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle
 
 NEVER = float("inf")
+
+# As many messages of one read are handed to a waiting application at once; the others wait for the event loop's turn.
+MAX_AT_ONCE = 16
 
 
 class WebSocketSettings:
@@ -101,7 +104,6 @@ class WebSocketExchange(MessageReceiver):
     ) -> None:
         self._handshake: Handshake = receive_handshake(request, settings.window_bits)
         self._open(gateway, stream, request, peers)
-        self._open_receiver(gateway.loop)
         self._settings = settings
         self._state = CONNECTING
         self._connect_delivered = False
