@@ -10,14 +10,10 @@ cdef class Waiter:
     cdef object _callback
     cdef object _context
     cdef bint _cancelled
+    cdef bint _awaited
 
+    cpdef Waiter again(self)
     cpdef void wake(self, bint at_once) except *
-
-
-cdef class MessageReceive:
-    cdef MessageReceiver _exchange
-
-    cpdef object send(self, object value)
 
 
 cdef class Incoming(WebSocketHandler):

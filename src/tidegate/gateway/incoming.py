@@ -2,13 +2,12 @@
 
 from asyncio import CancelledError, current_task
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
 from tidegate.asgi import Message
 from tidegate.gateway.application import Exchange
-from tidegate.gateway.awaitable import exception
 from tidegate.websocket import codes
 from tidegate.websocket.connection import WebSocketHandler
 
@@ -23,14 +22,33 @@ class Waiter:
     turn of the event loop, without a handle, and in the same write as others.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_exchange")
+    __slots__ = ("_asyncio_future_blocking", "_awaited", "_callback", "_cancelled", "_context", "_exchange")
 
     def __init__(self, exchange: "MessageReceiver") -> None:
         self._exchange = exchange
         self._asyncio_future_blocking = True
+        self._awaited = False
         self._callback: Callable[[Waiter], object] | None = None
         self._context: Context | None = None
         self._cancelled = False
+
+    def again(self) -> "Waiter":
+        """The waiter as new."""
+        self._asyncio_future_blocking = True
+        self._awaited = False
+        return self
+
+    def __await__(self) -> Any:
+        return self
+
+    def __iter__(self) -> "Waiter":
+        return self
+
+    def __next__(self) -> "Waiter":
+        if self._awaited:
+            raise StopIteration
+        self._awaited = True
+        return self
 
     def wake(self, at_once: bool) -> None:
         """Resume the Task, now or in its turn. Only without a running Task can it be now."""
@@ -62,39 +80,6 @@ class Waiter:
     def result(self) -> None:
         if self._cancelled:
             raise CancelledError
-
-
-class MessageReceive:
-    """One call of `receive`: takes its message when it is awaited, not before, so that a cancelled one loses none."""
-
-    __slots__ = ("_exchange",)
-
-    def __init__(self, exchange: "MessageReceiver") -> None:
-        self._exchange = exchange
-
-    def __await__(self) -> "MessageReceive":
-        return self
-
-    def __iter__(self) -> "MessageReceive":
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
-        message = self._exchange.take_message()
-        if message is not None:
-            raise StopIteration(message)
-        return self._exchange.new_waiter()
-
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        raise exception(kind, value, traceback)
-
-    def close(self) -> None:
-        """Nothing to close: a waiter that nobody waits for any more does nothing."""
-
-
-Coroutine.register(MessageReceive)
 
 
 class Incoming(WebSocketHandler):
@@ -150,18 +135,22 @@ class MessageReceiver(Exchange):
     def connection_closed(self) -> None:
         """Nothing is sent any more."""
 
-    def receive(self) -> Awaitable[Message]:
-        """ASGI's receive."""
-        return MessageReceive(self)
+    async def receive(self) -> Message:
+        """ASGI's receive. Takes its message when it is awaited, not before, so that a cancelled one loses none."""
+        message = self.take_message()
+        while message is None:
+            await self.new_waiter()
+            message = self.take_message()
+        return message
 
     def new_waiter(self) -> Waiter:
-        """What a Task yields to wait until a message is there, or the end."""
+        """What to await until a message is there, or the end."""
         waiter = self._waiter
         if waiter is None:
             waiter = Waiter(self)
         else:
             self._waiter = None
-            waiter._asyncio_future_blocking = True
+            waiter.again()
         self._waiters.append(waiter)
         return waiter
 
