@@ -15,15 +15,10 @@ cdef class Waiter:
     cdef object _callback
     cdef object _context
     cdef bint _cancelled
+    cdef bint _awaited
 
+    cpdef Waiter again(self)
     cpdef void wake(self, bint at_once) except *
-
-
-@cython.freelist(64)
-cdef class Receive:
-    cdef Receiver _receiver
-
-    cpdef object send(self, object value)
 
 
 cdef class Receiver(StreamHandler):

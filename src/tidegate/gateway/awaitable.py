@@ -1,10 +1,10 @@
-"""What `receive` and `send` return: awaitables that allocate no coroutine, and none at all where nothing has to wait.
+"""What an application awaits: nothing at all where a `send` need not wait, a `Waiter` in `receive`.
 
-They satisfy `collections.abc.Coroutine` too, because applications call `asyncio.create_task(receive())`.
+Both are coroutines as far as `asyncio.create_task(receive())` goes, which applications call.
 """
 
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -44,14 +44,33 @@ class Waiter:
     event loop, without a handle, and in the same write as others.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_receiver")
+    __slots__ = ("_asyncio_future_blocking", "_awaited", "_callback", "_cancelled", "_context", "_receiver")
 
     def __init__(self, receiver: "Receiver") -> None:
         self._receiver = receiver
         self._asyncio_future_blocking = True
+        self._awaited = False
         self._callback: Callable[[Waiter], object] | None = None
         self._context: Context | None = None
         self._cancelled = False
+
+    def again(self) -> "Waiter":
+        """The waiter as new."""
+        self._asyncio_future_blocking = True
+        self._awaited = False
+        return self
+
+    def __await__(self) -> Any:
+        return self
+
+    def __iter__(self) -> "Waiter":
+        return self
+
+    def __next__(self) -> "Waiter":
+        if self._awaited:
+            raise StopIteration
+        self._awaited = True
+        return self
 
     def wake(self, at_once: bool) -> None:
         """Resume the Task, now or in its turn. Only without a running Task can it be now."""
@@ -85,36 +104,6 @@ class Waiter:
             raise CancelledError
 
 
-class Receive:
-    """One call of `receive`: takes its message when it is awaited, not before, so that a cancelled one loses none."""
-
-    __slots__ = ("_receiver",)
-
-    def __init__(self, receiver: "Receiver") -> None:
-        self._receiver = receiver
-
-    def __await__(self) -> "Receive":
-        return self
-
-    def __iter__(self) -> "Receive":
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
-        message = self._receiver.take_message()
-        if message is not None:
-            raise StopIteration(message)
-        return self._receiver.new_waiter()
-
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        raise exception(kind, value, traceback)
-
-    def close(self) -> None:
-        """Nothing to close: a waiter that nobody waits for any more does nothing."""
-
-
 class Receiver(StreamHandler):
     """An exchange, as far as its application's `receive` goes."""
 
@@ -128,21 +117,25 @@ class Receiver(StreamHandler):
         self._waiter: Waiter | None = None  # one to use again
         self._waiters: list[Waiter] | None = None
 
-    def receive(self) -> Awaitable[Message]:
-        """ASGI's receive."""
-        return Receive(self)
+    async def receive(self) -> Message:
+        """ASGI's receive. Takes its message when it is awaited, not before, so that a cancelled one loses none."""
+        message = self.take_message()
+        while message is None:
+            await self.new_waiter()
+            message = self.take_message()
+        return message
 
     def take_message(self) -> dict[str, Any] | None:
         """The next message for the application's receive; None where it has to wait for one."""
 
     def new_waiter(self) -> Waiter:
-        """What a Task yields to wait until there may be a message."""
+        """What to await until there may be a message."""
         waiter = self._waiter
         if waiter is None:
             waiter = Waiter(self)
         else:
             self._waiter = None
-            waiter._asyncio_future_blocking = True
+            waiter.again()
         if self._waiters is None:
             self._waiters = []
         self._waiters.append(waiter)
@@ -178,6 +171,5 @@ def exception(kind: Any, value: Any, traceback: Any) -> BaseException:
 
 
 Coroutine.register(Ready)
-Coroutine.register(Receive)
 
 READY = Ready()

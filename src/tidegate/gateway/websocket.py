@@ -125,6 +125,7 @@ class WebSocketExchange(MessageReceiver):
     def data_received(self, data: bytes) -> None:
         if self._connection is not None:
             self._turns = MAX_AT_ONCE
+            self._since_yield = 0
             self._connection.receive_data(data, self.loop.time())
             self._turns = 0
 
@@ -313,8 +314,9 @@ class WebSocketExchange(MessageReceiver):
         """ASGI's send. Raises ApplicationError for a message that cannot come now, ClientDisconnected once the client
         has gone."""
         try:
-            kind = MESSAGES.get(message["type"], -1)
-        except (KeyError, TypeError, IndexError):
+            checked: dict[str, Any] = message if type(message) is dict else dict(message)
+            kind = MESSAGES.get(checked["type"], -1)
+        except (KeyError, TypeError, ValueError):
             kind = -1
         state = self._state
         if state == GONE:
@@ -326,21 +328,21 @@ class WebSocketExchange(MessageReceiver):
         if action != GO:
             raise ApplicationError(unexpected(state, message))
         if kind == SEND:
-            self._take_send(message)
+            self._take_send(checked)
         elif kind == CLOSE:
             if state == CONNECTING:
                 return self._forbid()
-            code, reason = close_values(message)
+            code, reason = close_values(checked)
             try:
                 self._close(code, reason, CLOSED)
             except (ValueError, OverflowError) as error:
                 raise ApplicationError(str(error)) from None
         elif kind == ACCEPT:
-            self._take_accept(message)
+            self._take_accept(checked)
         else:
             if state == CONNECTING:
                 self._refuse()
-            return self._pass_on(kind, message)
+            return self._pass_on(kind, checked)
         if not self._in_step:
             self._stream.flush()
         if self._writing_paused or self._since_yield >= MAX_WITHOUT_YIELD:
@@ -353,7 +355,7 @@ class WebSocketExchange(MessageReceiver):
             raise ClientDisconnected("the client has disconnected")
         return self._state == ACCEPTED
 
-    def _take_send(self, message: Message) -> None:
+    def _take_send(self, message: dict[str, Any]) -> None:
         text = message.get("text")
         data = message.get("bytes")
         connection = self._connection
