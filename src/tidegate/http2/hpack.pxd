@@ -2,8 +2,8 @@ cimport cython
 
 from tidegate.http2.huffman cimport decode_huffman, encode_huffman, huffman_size
 
-cdef Py_ssize_t DEFAULT_TABLE_SIZE, ENTRY_OVERHEAD, _STATIC_SIZE, _MAX_CONTINUATION, _INITIAL_SLOTS, _MAX_SEEN
-cdef int _INDEXED, _UNINDEXED, _NEVER
+cdef Py_ssize_t DEFAULT_TABLE_SIZE, ENTRY_OVERHEAD, _STATIC_SIZE, _MAX_CONTINUATION, _INITIAL_SLOTS, _MAX_SEEN, _MAX_CACHED
+cdef int _INDEXED, _UNINDEXED, _CACHED, _NEVER
 cdef list _STATIC_TABLE, _STATUS_FIELDS
 cdef dict _NAMES, _STATIC_INDEX, _STATIC_NAME, _POLICY
 cdef bytes _COOKIE
@@ -71,6 +71,7 @@ cdef class _EncoderTable(DynamicTable):
 cdef class Encoder:
     cdef _EncoderTable _table
     cdef set _seen
+    cdef list _cached
     cdef bint _update_due
     cdef Py_ssize_t _least_size
     cdef bytearray _out
@@ -85,8 +86,12 @@ cdef class Encoder:
 
     cdef _begin(self)
 
-    @cython.locals(table=_EncoderTable, number=Py_ssize_t, index=Py_ssize_t, name=bytes, value=bytes, policy=int)
+    @cython.locals(number=Py_ssize_t)
     cdef _encode_field(self, tuple field)
+
+    @cython.locals(table=_EncoderTable, number=Py_ssize_t, index=Py_ssize_t, name=bytes, value=bytes, policy=int,
+                   start=Py_ssize_t)
+    cdef _encode_literal(self, tuple field)
 
     @cython.locals(size=Py_ssize_t, digest=Py_ssize_t)
     cdef bint _worth_indexing(self, tuple field) except -1

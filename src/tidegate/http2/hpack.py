@@ -53,17 +53,20 @@ _INITIAL_SLOTS = 16
 
 # How a field goes where it is in no table. What changes from one answer to the next would only push what repeats
 # out of the table; what is secret must not be guessed by the size of what an attacker makes us send (§7.1).
-_INDEXED, _UNINDEXED, _NEVER = range(3)
+_INDEXED, _UNINDEXED, _CACHED, _NEVER = range(4)
 _POLICY = dict.fromkeys(
-    b"age content-length content-range date etag expires if-modified-since if-none-match last-modified location"
-    b" retry-after server-timing x-correlation-id x-process-time x-request-id".split(),
+    b"age content-range etag expires if-modified-since if-none-match last-modified location retry-after"
+    b" server-timing x-correlation-id x-process-time x-request-id".split(),
     _UNINDEXED,
 )
+# Soon sent again with the same value, and as soon with another: here we remember how it was encoded.
+_POLICY.update(dict.fromkeys((b"content-length", b"date"), _CACHED))
 _POLICY.update(
     dict.fromkeys(
         (b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"x-csrf-token"), _NEVER
     )
 )
+_MAX_CACHED = 16
 _MAX_SEEN = 64
 
 
@@ -305,7 +308,8 @@ class _EncoderTable(DynamicTable):
 
     def __init__(self, max_size: int) -> None:
         super().__init__(max_size)
-        self.fields: dict[tuple[bytes, bytes], int] = {}  # -> number in the table
+        # -> number in the table; or, of a field that is not there, its representation
+        self.fields: dict[tuple[bytes, bytes], int | bytes] = {}
         self.names: dict[bytes, int] = {}  # -> number of the newest field of this name
 
     def evicted(self, field: tuple[bytes, bytes], number: int) -> None:
@@ -322,11 +326,12 @@ class Encoder:
     to what repeats.
     """
 
-    __slots__ = ("_least_size", "_out", "_seen", "_table", "_update_due")
+    __slots__ = ("_cached", "_least_size", "_out", "_seen", "_table", "_update_due")
 
     def __init__(self) -> None:
         self._table = _EncoderTable(DEFAULT_TABLE_SIZE)
         self._seen: set[int] = set()  # hashes of fields that were sent once
+        self._cached: list[tuple[bytes, bytes]] = []  # those in the table's dictionary only
         self._update_due = False
         self._least_size = DEFAULT_TABLE_SIZE  # since the last block
         self._out = bytearray()
@@ -362,37 +367,51 @@ class Encoder:
             if self._least_size < self._table.max_size:
                 self._integer(self._least_size, 0x20, 0x1F)
             self._integer(self._table.max_size, 0x20, 0x1F)
-            self._least_size = self._table.max_size
+            self._least_size = DEFAULT_TABLE_SIZE
             self._update_due = False
 
     def _encode_field(self, field: tuple[bytes, bytes]) -> None:
-        table = self._table
-        number = table.fields.get(field, -1)
-        if number >= 0:
-            self._integer(_STATIC_SIZE + table.inserted - number, 0x80, 0x7F)
-            return
+        known = self._table.fields.get(field)
+        if known is None:
+            self._encode_literal(field)
+        elif isinstance(known, bytes):
+            self._out += known
+        else:
+            number = known
+            self._integer(_STATIC_SIZE + self._table.inserted - number, 0x80, 0x7F)
+
+    def _encode_literal(self, field: tuple[bytes, bytes]) -> None:
+        """Encode a field that is not in the dynamic table, though it may be in the static one."""
         index = _STATIC_INDEX.get(field, 0)
         if index:
             self._out.append(0x80 | index)
             return
+        table = self._table
         name, value = field
         index = _STATIC_NAME.get(name, 0)
         if not index:
             number = table.names.get(name, -1)
             if number >= 0:
                 index = _STATIC_SIZE + table.inserted - number
+        start = len(self._out)
         policy = _POLICY.get(name, _INDEXED)
-        if policy == _INDEXED and self._worth_indexing(field):
+        if policy == _INDEXED and not self._worth_indexing(field):
+            policy = _UNINDEXED
+        if policy == _INDEXED:
             self._integer(index, 0x40, 0x3F)
         else:
             self._integer(index, 0x10 if policy == _NEVER else 0, 0x0F)
-            policy = _UNINDEXED
         if not index:
             self._string(name)
         self._string(value)
         if policy == _INDEXED:
             table.add(field)
             table.fields[field] = table.names[name] = table.inserted - 1
+        elif policy == _CACHED:
+            if len(self._cached) == _MAX_CACHED:
+                del table.fields[self._cached.pop(0)]
+            self._cached.append(field)
+            table.fields[field] = bytes(self._out[start:])
 
     def _worth_indexing(self, field: tuple[bytes, bytes]) -> bool:
         """Whether `field` was sent before, and leaves room in the table for others."""

@@ -2,7 +2,7 @@ cimport cython
 
 from tidegate.http.stream cimport Stream
 
-cdef int DEFAULT_URGENCY, _URGENCIES, UNSIGNALLED
+cdef int DEFAULT_URGENCY, _URGENCIES
 cdef dict _COMMON
 
 cpdef tuple parse_priority(bytes value)
