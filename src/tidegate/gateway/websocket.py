@@ -448,6 +448,7 @@ class WebSocketExchange(Exchange):
             self._gateway.log_failure(error, self.request, self.peers, self.identity())
         if state == ACCEPTED:
             self._close(codes.NORMAL_CLOSURE if error is None else codes.INTERNAL_ERROR, "", CLOSED)
+        self._stream.release()
 
     def identity(self) -> str:
         """The request's id, the same in every log."""
@@ -672,7 +673,7 @@ class WebSocketExchange(Exchange):
         )
         self._connection = connection
         self._state = ACCEPTED
-        self.status = 101
+        self.status = 101 if self.request.http_version == "1.1" else 200
         if self.started_at:
             self.first_byte_at = perf_counter()
         if self._writing_paused:
