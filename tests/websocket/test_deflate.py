@@ -64,9 +64,10 @@ def test_an_offer_that_cannot_be_accepted(offer: list[tuple[str, str | None]]) -
     st.booleans(),
     st.integers(9, 15),
     st.integers(0, 50),
+    st.sampled_from([1, 2]),
 )
-def test_messages_come_back(messages: list[bytes], takeover: bool, bits: int, cut: int) -> None:
-    deflater = Deflater(bits, takeover, 2, 5)
+def test_messages_come_back(messages: list[bytes], takeover: bool, bits: int, cut: int, level: int) -> None:
+    deflater = Deflater(bits, takeover, level, 5, quick_level=1)
     inflater = Inflater(bits, takeover)
     for message in messages:
         payload = deflater.deflate(message)

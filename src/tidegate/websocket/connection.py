@@ -66,7 +66,7 @@ class WebSocketLimits:
         ping_interval: float = 20.0,
         ping_timeout: float = 20.0,
         close_timeout: float = 10.0,
-        compression_level: int = 2,
+        compression_level: int = 1,
         mem_level: int = 5,
         min_text: int = 32,
         min_binary: int = 1024,

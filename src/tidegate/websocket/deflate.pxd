@@ -1,5 +1,7 @@
 cimport cython
 
+from tidegate.websocket.quick cimport QuickDeflater
+
 cdef bytes TAIL
 
 
@@ -16,6 +18,8 @@ cdef class Deflater:
     cdef int _mem_level
     cdef int _window_bits
     cdef bint _takeover
+    cdef int _quick_level
+    cdef QuickDeflater _quick
     cdef object _stream
     @cython.locals(out=bytes)
     cpdef bytes deflate(self, bytes data)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from tidegate.http.errors import ProtocolError
 from tidegate.websocket.codes import INVALID_DATA, MESSAGE_TOO_BIG, POLICY_VIOLATION
+from tidegate.websocket.quick import QuickDeflater
 
 NAME = "permessage-deflate"
 MAX_WINDOW_BITS = 15
@@ -19,6 +20,9 @@ TAIL = b"\x00\x00\xff\xff"
 # Streams may end within a message (BFINAL, RFC 7692 §7.2.3.4), and each start of a new one costs as much as
 # inflating some thousand octets.
 MAX_STREAMS = 64
+
+# The level at which a `QuickDeflater` takes zlib's place: none where it would be interpreted.
+QUICK_LEVEL = -1 if __file__.endswith(".py") else 1
 
 Parameters = Iterable[tuple[str, str | None]]
 
@@ -87,17 +91,25 @@ def _window_bits(value: str | None) -> int:
 class Deflater:
     """Compresses messages, one after the other."""
 
-    __slots__ = ("_level", "_mem_level", "_stream", "_takeover", "_window_bits")
+    __slots__ = ("_level", "_mem_level", "_quick", "_quick_level", "_stream", "_takeover", "_window_bits")
 
-    def __init__(self, window_bits: int, takeover: bool, level: int, mem_level: int) -> None:
+    def __init__(
+        self, window_bits: int, takeover: bool, level: int, mem_level: int, quick_level: int = QUICK_LEVEL
+    ) -> None:
         self._window_bits = window_bits
         self._takeover = takeover
         self._level = level
         self._mem_level = mem_level
+        self._quick_level = quick_level
+        self._quick: QuickDeflater | None = None
         self._stream: zlib._Compress | None = None
 
     def deflate(self, data: bytes) -> bytes:
         """The payload of `data`'s message (RFC 7692 §7.2.1)."""
+        if self._level == self._quick_level:
+            if self._quick is None:
+                self._quick = QuickDeflater(self._window_bits, self._takeover)
+            return self._quick.deflate(data)
         stream = self._stream
         if stream is None:
             stream = zlib.compressobj(self._level, zlib.DEFLATED, -self._window_bits, self._mem_level)
