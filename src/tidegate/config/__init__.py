@@ -181,13 +181,13 @@ class Limits(Section):
     queue_delay: float | None = option(
         None,
         Number(0.005, 60.0),
-        "In an overload, answer 503 to requests that the event loop reaches this many seconds late.",
+        "In an overload, answer 503 to requests that waited longer than this many seconds for the event loop.",
         none="off",
     )
     queue_delay_interval: float = option(
         0.1,
         Number(0.01, 60.0),
-        "Overload is when the loop was late for --limit-queue-delay all this time, in seconds.",
+        "Overload is when all requests waited longer than --limit-queue-delay for so many seconds.",
     )
     exempt: tuple[str, ...] = option(
         (),

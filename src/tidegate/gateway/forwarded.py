@@ -210,7 +210,7 @@ def parse_node(text: bytes) -> tuple[str, int] | None:
         if match is None:
             return None
         octets = packed(match[1] or match[2])
-        if octets is None or (match[1] is None) != (b"[" not in text):
+        if octets is None or (match[1] and ":" not in match[1]):
             return None
         if match[3]:
             port = int(match[3])

@@ -34,7 +34,7 @@ cdef class Acceptor:
     cdef public object parked
     cdef public bint shutting_down
 
-    cpdef object admit(self, RequestHead head)
+    cpdef object admit(self, RequestHead head, object transport)
 
 
 cdef class TCPProtocol(TimedWire):

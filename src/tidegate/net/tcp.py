@@ -21,7 +21,7 @@ from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Connection, H1Limits
-from tidegate.net.delay import QueueDelay
+from tidegate.net.delay import QueueDelay, waited
 from tidegate.net.proxy_protocol import ProxyHeader
 from tidegate.net.timers import TimedWire, TimerWheel
 
@@ -108,12 +108,12 @@ class Acceptor:
         self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
 
-    def admit(self, head: RequestHead) -> None:
+    def admit(self, head: RequestHead, transport: Any) -> None:
         """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
+        if head.path in self.exempt_paths:
+            return
         delay = self.queue_delay
-        if (self.gateway.full() or (delay is not None and delay.exceeded(monotonic()))) and (
-            head.path not in self.exempt_paths
-        ):
+        if self.gateway.full() or (delay is not None and delay.exceeded(monotonic(), waited(transport))):
             # RFC 9110 §15.6.4
             raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
 
@@ -402,7 +402,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         acceptor = self._acceptor
         gateway = acceptor.gateway
         if gateway.full() or acceptor.queue_delay is not None:
-            acceptor.admit(head)
+            acceptor.admit(head, self._transport)
         peers = self._peers
         if peers is None:
             peers = self._find_peers()
