@@ -5,7 +5,6 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.target cimport decode_path, is_authority
 
 cdef bytes FORWARDED, FOR, PROTO, HOST, PORT, PREFIX, _HOST_FIELD, _MAPPED
-cdef Py_ssize_t MAX_HOPS, MAX_LINE
 
 
 cdef class TrustedPeers:
