@@ -50,7 +50,15 @@ def refused(data: bytes) -> int:
 
 
 FIELDS = (
-    *("authority", "client_trailers", "content_length", "expect_continue", "headers", "http_version"),
+    *(
+        "authority",
+        "client_trailers",
+        "navigation",
+        "content_length",
+        "expect_continue",
+        "headers",
+        "http_version",
+    ),
     *("keep_alive", "method", "path", "protocol", "query_string", "raw_path", "target"),
 )
 

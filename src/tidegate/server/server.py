@@ -439,7 +439,7 @@ class Server:
         if len(acceptor.connections) >= acceptor.max_connections:
             idle = acceptor.longest_idle()
             if idle is not None and len(acceptor.connections) > acceptor.max_connections:
-                idle.close(False)
+                idle.close_idle()
         full = len(acceptor.connections) >= acceptor.max_connections and idle is None
         if full == self._accepting:
             self._accepting = not full
