@@ -93,6 +93,13 @@ def test_browser_request() -> None:
     assert (head.expect_continue, head.client_trailers, head.protocol) == (False, False, b"")
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"navigate", True), (b"cors", False), (b"navigate2", False)]
+)
+def test_a_browser_s_navigation(value: bytes, expected: bool) -> None:
+    assert parse(get(b"Sec-Fetch-Mode: " + value)).navigation == expected
+
+
 @given(st.lists(st.integers(0, len(BROWSER)), max_size=8))
 def test_any_split_gives_the_same_head(cuts: list[int]) -> None:
     p = parser()

@@ -1,21 +1,21 @@
 cimport cython
 
+from tidegate.gateway.awaitable cimport Receiver
 from tidegate.gateway.eager cimport EagerStarter
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.head cimport RequestHead
-from tidegate.http.stream cimport Stream, StreamHandler
+from tidegate.http.stream cimport Stream
 
 cdef object DONE
 cdef int HINTS_OFF, HINTS_ALL
 
 
-cdef class Exchange(StreamHandler):
+cdef class Exchange(Receiver):
     cdef Gateway _gateway
     cdef Stream _stream
     cdef public RequestHead request
     cdef public Peers peers
     cdef ApplicationCall _call
-    cdef bint _in_step
     cdef bint _writing_paused
     cdef Py_ssize_t _since_yield
     cdef list _send_waiters
@@ -32,7 +32,6 @@ cdef class Exchange(StreamHandler):
     cpdef void step_ended(self) except *
     cpdef void application_ended(self, object error) except *
     cdef void _log_failure(self, object error) except *
-    cpdef dict take_message(self)
     cpdef bint may_send(self) except *
     cdef void _wake_senders(self) except *
 

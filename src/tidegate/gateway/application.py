@@ -9,12 +9,13 @@ from types import CoroutineType
 from typing import Any
 
 from tidegate.asgi import ASGIApplication
+from tidegate.gateway.awaitable import Receiver
 from tidegate.gateway.eager import EagerStarter
 from tidegate.gateway.notice import ShutdownNotice
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http.stream import Stream
 
 logger = logging.getLogger("tidegate.error")
 
@@ -26,14 +27,13 @@ HINTS_ALL = 2
 MAX_WITHOUT_YIELD = 1 << 20
 
 
-class Exchange(StreamHandler):
+class Exchange(Receiver):
     """One exchange of a client with the application: what HTTP's and WebSocket's have in common."""
 
     __slots__ = (
         "_call",
         "_gateway",
         "_identity",
-        "_in_step",
         "_send_waiters",
         "_since_yield",
         "_stream",
@@ -47,12 +47,12 @@ class Exchange(StreamHandler):
 
     def _open(self, gateway: "Gateway", stream: Stream, request: RequestHead, peers: Peers) -> None:
         # Not `__init__`, since a compiled subclass calls this at the cost of a C function.
+        self._open_receiver(gateway.loop)
         self._gateway = gateway
         self._stream = stream
         self.request = request
         self.peers = peers
         self._call: ApplicationCall | None = None
-        self._in_step = False
         self._writing_paused = False
         self._since_yield = 0
         self._send_waiters: list[Any] | None = None
@@ -104,14 +104,7 @@ class Exchange(StreamHandler):
     def _log_failure(self, error: BaseException) -> None:
         self._gateway.log_failure(error, self.request, self.peers, self.identity())
 
-    # --- what `receive` and `send` ask
-
-    def take_message(self) -> dict[str, Any] | None:
-        """The next message for the application's receive; None where it has to wait for one."""
-
-    async def wait_message(self) -> dict[str, Any]:
-        """The next message, once there is one."""
-        raise NotImplementedError
+    # --- what `send` asks
 
     def may_send(self) -> bool:
         """Whether there is more to send. Raises ClientDisconnected once the client has gone."""

@@ -1,7 +1,7 @@
 cimport cython
 
 cdef bint NATIVE
-cdef object Task, current_task, _all_tasks
+cdef object Task, _all_tasks
 cdef dict _current_tasks
 
 

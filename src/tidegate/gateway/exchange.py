@@ -11,13 +11,13 @@ from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
-from tidegate.asgi import ASGIApplication, Message
+from tidegate.asgi import ASGIApplication
 from tidegate.gateway import response
 from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
-from tidegate.gateway.awaitable import READY, Receive
+from tidegate.gateway.awaitable import READY, Receiver, Waiter
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
-from tidegate.http.fields import link_fields, response_fields, trailer_fields
+from tidegate.http.fields import checked_field, link_fields, response_fields, trailer_fields
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead, ResponseHead
 from tidegate.http.stream import Stream
 
@@ -32,6 +32,7 @@ BODY = response.BODY
 PATHSEND = response.PATHSEND
 ZEROCOPYSEND = response.ZEROCOPYSEND
 EARLY_HINT = response.EARLY_HINT
+PUSH = response.PUSH
 GO = response.GO
 IGNORE = response.IGNORE
 TELL = response.TELL
@@ -49,12 +50,12 @@ class HTTPExchange(Exchange):
         "_content_left",
         "_delivered_end",
         "_disconnected",
+        "_due",
         "_ended",
         "_head",
         "_reading_paused",
         "_response",
         "_trailers",
-        "_waiters",
         "body_sent",
     )
 
@@ -71,7 +72,8 @@ class HTTPExchange(Exchange):
         self._delivered_end = False
         self._disconnected = False
         self._reading_paused = False
-        self._waiters: list[Any] | None = None
+        # What is left of the request's content, where its head tells its length.
+        self._due = request.content_length
         self.body_sent = 0
 
     # --- what the stream says
@@ -83,16 +85,23 @@ class HTTPExchange(Exchange):
             self._chunks = deque()
         self._chunks.append(data)
         self._buffered += len(data)
+        if self._due > 0:
+            self._due -= len(data)
+        if self._waiters is not None:
+            # With the last of it comes the end: both are one message then.
+            self._turns = 1 if self._due else 0
+            self._wake()
+            self._turns = 0
         if self._buffered >= self._gateway.read_buffer and not self._reading_paused:
             self._reading_paused = True
             self._stream.pause_reading()
-        if self._waiters is not None:
-            self._wake()
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self._ended = True
         if self._waiters is not None:
+            self._turns = 1
             self._wake()
+            self._turns = 0
 
     def peer_closed(self) -> None:
         self._disconnected = True
@@ -118,7 +127,10 @@ class HTTPExchange(Exchange):
     def call_application(self, app: ASGIApplication) -> Any:
         gateway = self._gateway
         request = self.request
-        scope = self.peers.http_scope(request, gateway.root_path, gateway.state, gateway.extensions(request))
+        extensions = gateway.extensions(request)
+        if self._stream.can_push():
+            extensions["http.response.push"] = {}
+        scope = self.peers.http_scope(request, gateway.root_path, gateway.state, extensions)
         return app(scope, self.receive, self.send)
 
     def application_ended(self, error: BaseException | None) -> None:
@@ -136,6 +148,7 @@ class HTTPExchange(Exchange):
             self._response = GONE
             self._finish()
             self._stream.reset()
+        self._stream.release()
 
     def _answer_500(self) -> None:
         head = ResponseHead(500)
@@ -150,10 +163,6 @@ class HTTPExchange(Exchange):
         self._send_body(content, False)
 
     # --- receive
-
-    def receive(self) -> Awaitable[Message]:
-        """ASGI's receive."""
-        return Receive(self)
 
     def take_message(self) -> dict[str, Any] | None:
         if self._response >= COMPLETE or (self._disconnected and self._delivered_end):
@@ -174,30 +183,13 @@ class HTTPExchange(Exchange):
             return {"type": "http.request", "body": b"", "more_body": False}
         return None
 
-    async def wait_message(self) -> dict[str, Any]:
-        request = self.request
-        if request.expect_continue and not self._ended and self._response <= HELD:
+    def new_waiter(self) -> Waiter:
+        if self.request.expect_continue and not self._ended and self._response <= HELD:
             # RFC 9110 §10.1.1: the application wants the content.
             self._stream.send_informational(100, [])
             if not self._in_step:
                 self._stream.flush()
-        while True:
-            future = self._gateway.loop.create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(future)
-            await future
-            message = self.take_message()
-            if message is not None:
-                return message
-
-    def _wake(self) -> None:
-        waiters = self._waiters
-        self._waiters = None
-        if waiters is not None:
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
+        return Receiver.new_waiter(self)
 
     # --- send
 
@@ -235,6 +227,8 @@ class HTTPExchange(Exchange):
             self._take_file(checked)
         elif kind == EARLY_HINT:
             self._take_early_hint(checked)
+        elif kind == PUSH:
+            self._take_push(checked)
         else:
             self._take_trailers(checked)
         if not self._in_step:
@@ -385,6 +379,13 @@ class HTTPExchange(Exchange):
         if links and self._gateway.hints_allowed(self.request):
             self._stream.send_informational(103, links)
             self._stream.flush()
+
+    def _take_push(self, message: dict[str, Any]) -> None:
+        path = message.get("path")
+        if not isinstance(path, str) or not path.startswith("/") or not path.isascii():
+            raise ApplicationError("'path' is a str of ASCII that begins with '/'")
+        fields = [checked_field(item) for item in message.get("headers", ())]
+        self._stream.push(path.encode("ascii"), fields)
 
     def _take_trailers(self, message: dict[str, Any]) -> None:
         fields = self._trailers

@@ -2,6 +2,8 @@ cimport cython
 
 from tidegate.http.head cimport RequestHead
 
+cdef dict _TEMPLATE
+
 
 cdef class Peers:
     cdef public tuple client

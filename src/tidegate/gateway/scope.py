@@ -4,6 +4,24 @@ from typing import Any
 
 from tidegate.http.head import RequestHead
 
+# Copied for each connection and each request: faster than to build as many items anew.
+_TEMPLATE: dict[str, Any] = {
+    "type": "http",
+    "asgi": None,
+    "http_version": "1.1",
+    "method": "GET",
+    "scheme": "http",
+    "path": "",
+    "raw_path": b"",
+    "query_string": b"",
+    "root_path": "",
+    "headers": None,
+    "client": None,
+    "server": None,
+    "state": None,
+    "extensions": None,
+}
+
 
 class Peers:
     """The two ends of a connection, as every request on it names them.
@@ -28,23 +46,10 @@ class Peers:
         self.scheme = scheme
         self.root_path = root_path
         self.trusted = trusted
-        # Copied for each request: faster than to build as many items anew.
-        self._template: dict[str, Any] = {
-            "type": "http",
-            "asgi": None,
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": scheme,
-            "path": "",
-            "raw_path": b"",
-            "query_string": b"",
-            "root_path": "",
-            "headers": None,
-            "client": client,
-            "server": server,
-            "state": None,
-            "extensions": None,
-        }
+        self._template = _TEMPLATE.copy()
+        self._template["scheme"] = scheme
+        self._template["client"] = client
+        self._template["server"] = server
 
     def http_scope(
         self, head: RequestHead, root_path: str, state: dict[str, Any], extensions: dict[str, Any]

@@ -50,11 +50,11 @@ cdef class WebSocketExchange(MessageReceiver):
     cpdef dict take_message(self)
     @cython.locals(incoming=Incoming, settings=WebSocketSettings)
     cdef void _resume_reading(self, WebSocketConnection connection) except *
-    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *")
+    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)
     cpdef object send(self, object message)
     cpdef bint may_send(self) except *
     @cython.locals(connection=WebSocketConnection)
-    cdef void _take_send(self, object message) except *
+    cdef void _take_send(self, dict message) except *
     @cython.locals(connection=WebSocketConnection)
     cdef void _close(self, int code, str reason, int state) except *
     @cython.locals(connection=WebSocketConnection)

@@ -11,7 +11,7 @@ from tidegate.asgi import ASGIApplication, Message
 from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY
 from tidegate.gateway.exchange import HTTPExchange
-from tidegate.gateway.incoming import MAX_AT_ONCE, Incoming, MessageReceiver
+from tidegate.gateway.incoming import Incoming, MessageReceiver
 from tidegate.gateway.scope import Peers
 from tidegate.gateway.session import (
     ACCEPT,
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle
 
 NEVER = float("inf")
+
+# As many messages of one read are handed to a waiting application at once; the others wait for the event loop's turn.
+MAX_AT_ONCE = 16
 
 
 class WebSocketSettings:
@@ -101,7 +104,6 @@ class WebSocketExchange(MessageReceiver):
     ) -> None:
         self._handshake: Handshake = receive_handshake(request, settings.window_bits)
         self._open(gateway, stream, request, peers)
-        self._open_receiver(gateway.loop)
         self._settings = settings
         self._state = CONNECTING
         self._connect_delivered = False
@@ -123,6 +125,7 @@ class WebSocketExchange(MessageReceiver):
     def data_received(self, data: bytes) -> None:
         if self._connection is not None:
             self._turns = MAX_AT_ONCE
+            self._since_yield = 0
             self._connection.receive_data(data, self.loop.time())
             self._turns = 0
 
@@ -272,6 +275,7 @@ class WebSocketExchange(MessageReceiver):
             self._log_failure(error)
         if state == ACCEPTED:
             self._close(codes.NORMAL_CLOSURE if error is None else codes.INTERNAL_ERROR, "", CLOSED)
+        self._stream.release()
 
     # --- receive
 
@@ -311,8 +315,9 @@ class WebSocketExchange(MessageReceiver):
         """ASGI's send. Raises ApplicationError for a message that cannot come now, ClientDisconnected once the client
         has gone."""
         try:
-            kind = MESSAGES.get(message["type"], -1)
-        except (KeyError, TypeError, IndexError):
+            checked: dict[str, Any] = message if type(message) is dict else dict(message)
+            kind = MESSAGES.get(checked["type"], -1)
+        except (KeyError, TypeError, ValueError):
             kind = -1
         state = self._state
         if state == GONE:
@@ -324,21 +329,21 @@ class WebSocketExchange(MessageReceiver):
         if action != GO:
             raise ApplicationError(unexpected(state, message))
         if kind == SEND:
-            self._take_send(message)
+            self._take_send(checked)
         elif kind == CLOSE:
             if state == CONNECTING:
                 return self._forbid()
-            code, reason = close_values(message)
+            code, reason = close_values(checked)
             try:
                 self._close(code, reason, CLOSED)
             except (ValueError, OverflowError) as error:
                 raise ApplicationError(str(error)) from None
         elif kind == ACCEPT:
-            self._take_accept(message)
+            self._take_accept(checked)
         else:
             if state == CONNECTING:
                 self._refuse()
-            return self._pass_on(kind, message)
+            return self._pass_on(kind, checked)
         if not self._in_step:
             self._stream.flush()
         if self._writing_paused or self._since_yield >= MAX_WITHOUT_YIELD:
@@ -351,7 +356,7 @@ class WebSocketExchange(MessageReceiver):
             raise ClientDisconnected("the client has disconnected")
         return self._state == ACCEPTED
 
-    def _take_send(self, message: Message) -> None:
+    def _take_send(self, message: dict[str, Any]) -> None:
         text = message.get("text")
         data = message.get("bytes")
         connection = self._connection
@@ -406,7 +411,7 @@ class WebSocketExchange(MessageReceiver):
         )
         self._connection = connection
         self._state = ACCEPTED
-        self.status = 101
+        self.status = 101 if self.request.http_version == "1.1" else 200
         if self.started_at:
             self.first_byte_at = perf_counter()
         if self._writing_paused:

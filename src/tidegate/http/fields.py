@@ -85,6 +85,9 @@ def is_token(value: bytes) -> bool:
 def list_members(value: bytes) -> list[bytes]:
     """The members, trimmed and lower-cased, of a list that holds no quoted string; empty ones are skipped
     (RFC 9110 §5.6.1.2)."""
+    if b"," not in value:
+        member = value.strip(b" \t").lower()
+        return [member] if member else []
     return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
 
 

@@ -530,6 +530,15 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         else:
             self._start_file(data, FileTransfer(descriptor, offset, count))
 
+    def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
+        try:
+            return os.pread(descriptor, count, offset)
+        except OSError:
+            return b""
+
+    def close_file(self, descriptor: int) -> None:
+        os.close(descriptor)
+
     def _enqueue(self, item: Any) -> None:
         if self._queue is None:
             self._queue = []

@@ -23,15 +23,16 @@ from tidegate.gateway.forwarded import Forwarding, TrustedPeers
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
 from tidegate.http import head
+from tidegate.http.connection import Connection
 from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Limits
 from tidegate.net.delay import DelayProbe, QueueDelay
 from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
-from tidegate.net.tcp import Acceptor
+from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
 from tidegate.server.loader import detect_interface, load_application
@@ -39,6 +40,7 @@ from tidegate.version import __version__
 
 if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketSettings
+    from tidegate.http2.limits import H2Limits
 
 logger = logging.getLogger("tidegate")
 
@@ -46,6 +48,7 @@ SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
 RECHECK = 0.25  # seconds between two looks for idle connections, while accepting pauses
+HEAP_BLOCK = 1 << 22  # octets of memory that is kept for what comes next
 DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
 
@@ -186,6 +189,7 @@ class Server:
         self._announce(loop)
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
+        _learn_heap_size()
 
     def _make_listeners(self, sockets: list[socket.socket], acceptor: Acceptor) -> list[Listener]:
         config = self._config
@@ -335,6 +339,55 @@ class Server:
             forwarding=forwarding,
             queue_delay=delay,
             exempt_paths=frozenset(limits.exempt),
+            open_http2=self._http2_opener(defaults) if config.http2 else None,
+            h2c=config.h2c,
+            preface_timeout=timeouts.h2_settings,
+        )
+
+    def _http2_opener(self, defaults: ResponseDefaults) -> OpenHTTP2:
+        limits: Any = None
+
+        def open_http2(
+            wire: Wire, open_handler: OpenHandler, request_refused: RequestRefused, now: float
+        ) -> Connection:
+            # Loaded with the first connection: a server without any is to be small.
+            from tidegate.http2.connection import H2Connection
+
+            nonlocal limits
+            if limits is None:
+                limits = self._http2_limits()
+            return H2Connection(wire, limits, defaults, open_handler, request_refused, now)
+
+        return open_http2
+
+    def _http2_limits(self) -> "H2Limits":
+        from tidegate.http2.limits import H2Limits
+
+        limits = self._config.limits
+        timeouts = self._config.timeouts
+        return H2Limits(
+            max_streams=limits.h2_streams,
+            max_header_list=limits.head,
+            max_fields=limits.fields,
+            max_target=limits.request_line,
+            max_content=-1 if limits.body is None else limits.body,
+            max_trailers=limits.trailers,
+            max_frame=limits.h2_frame,
+            window=limits.h2_window,
+            max_window=max(limits.h2_window, limits.h2_max_window),
+            connection_window=limits.h2_connection_window,
+            write_buffer=limits.write_buffer,
+            max_resets=limits.h2_resets,
+            max_control=limits.h2_control,
+            settings_timeout=timeouts.h2_settings,
+            head_timeout=timeouts.head,
+            idle_timeout=timeouts.keep_alive,
+            ping_interval=timeouts.h2_ping or 0.0,
+            ping_timeout=timeouts.h2_ping_answer,
+            write_timeout=timeouts.write,
+            body_rate=timeouts.min_body_rate,
+            body_window=timeouts.body_rate_window,
+            shutdown_idle=timeouts.shutdown_idle,
         )
 
     def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
@@ -515,3 +568,10 @@ class Server:
         deadline = time.monotonic() + seconds
         while not done() and not self._hurry and time.monotonic() < deadline:
             await asyncio.sleep(POLL)
+
+
+def _learn_heap_size() -> None:
+    # glibc gives what is freed back to the kernel from 128 KiB on, and each page that it takes again is a fault: twice
+    # the cost of receiving an upload. Its thresholds follow the largest block that was freed (mallopt(3),
+    # M_MMAP_THRESHOLD): let it keep up to twice this.
+    bytes(HEAP_BLOCK)
