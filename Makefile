@@ -7,7 +7,7 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick compat conformance fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick wheel compat conformance fuzz clean
 
 # The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
@@ -56,6 +56,19 @@ test-all:
 
 test-pure-plain: $(VENV)/.compiled
 	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m pytest
+
+# The wheel and the source distribution, each installed where there is nothing else; the latter without a C compiler.
+wheel: $(VENV)/.tools
+	rm -rf dist build/lib* build/bdist* build/from-wheel build/from-source
+	$(BIN)/pip install --quiet twine
+	TIDEGATE_EXTENSIONS=require $(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/from-wheel
+	build/from-wheel/bin/pip install --quiet dist/*.whl
+	cd build && from-wheel/bin/tidegate --version | grep -F '(compiled)'
+	$(PYTHON) -m venv build/from-source
+	CC=/nonexistent build/from-source/bin/pip install --quiet --no-cache-dir dist/*.tar.gz
+	cd build && from-source/bin/tidegate --version | grep -F '(pure Python)'
 
 # Starlette's own suite against tidegate.web, on both builds; it is downloaded into build/.
 compat: $(VENV)/.compiled

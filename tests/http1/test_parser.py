@@ -353,7 +353,9 @@ def test_persistence(version: bytes, lines: list[bytes], keep_alive: bool) -> No
     ("version", "lines", "protocol"),
     [
         (b"1.1", [b"Connection: Upgrade", b"Upgrade: WebSocket"], b"websocket"),
-        (b"1.1", [b"Connection: keep-alive, upgrade", b"Upgrade: h2c", b"Upgrade: websocket"], b"h2c"),
+        (b"1.1", [b"Connection: keep-alive, upgrade", b"Upgrade: h2c", b"Upgrade: websocket"], b"websocket"),
+        (b"1.1", [b"Connection: upgrade", b"Upgrade: h2c, WebSocket, x"], b"websocket"),
+        (b"1.1", [b"Connection: upgrade", b"Upgrade: h2c, TLS/1.0"], b"h2c"),
         (b"1.1", [b"Upgrade: websocket"], b""),
         (b"1.1", [b"Connection: close", b"Upgrade: websocket"], b""),
         (b"1.1", [b"Connection: upgrade", b"Upgrade: ,"], b""),
@@ -362,6 +364,29 @@ def test_persistence(version: bytes, lines: list[bytes], keep_alive: bool) -> No
 )
 def test_upgrade(version: bytes, lines: list[bytes], protocol: bytes) -> None:
     assert parse(get(*lines, version=version)).protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("lines", "forwarded"),
+    [
+        ([], False),
+        ([b"X-Forwarded-For: 192.0.2.1"], True),
+        ([b"x-forwarded-PREFIX: /a"], True),
+        ([b"X-Forwarded-Host: a"], True),
+        ([b"X-Forwarded-Port: 1"], True),
+        ([b"X-Forwarded-Proto: https"], True),
+        ([b"forwarded: for=x"], True),
+        ([b"X-Forwarded: for=x", b"From: a", b"X-Request-ID: 1", b"Forwarded-For: a"], False),
+    ],
+)
+def test_forwarded_fields_are_noticed(lines: list[bytes], forwarded: bool) -> None:
+    parser = HeadParser(8192, 65536, 100)
+    for after in ([b"X-Forwarded-For: 192.0.2.1"], lines):  # the head before leaves nothing behind
+        data = get(*after)
+        assert parser.receive(data, 0) == len(data)
+        head = parser.head
+        parser.reset()
+    assert head.forwarded == forwarded
 
 
 @pytest.mark.parametrize(

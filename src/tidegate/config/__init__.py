@@ -5,6 +5,7 @@ The command line, the TIDEGATE_* environment, the TOML file and docs/settings.md
 fields by `tidegate.cli.options`.
 """
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,7 @@ from tidegate.config.option import (
     ConfigError,
     FieldName,
     Flag,
+    ForwardedField,
     HeaderField,
     ImportString,
     Integer,
@@ -25,6 +27,7 @@ from tidegate.config.option import (
     Section,
     Size,
     Text,
+    TrustedPeer,
     option,
     option_of,
 )
@@ -38,11 +41,14 @@ __all__ = [
     "Limits",
     "Logging",
     "Option",
+    "Proxies",
     "Timeouts",
     "WebSockets",
 ]
 
 ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
+PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "any")
+_PROXY_PROTOCOL_SUFFIX: Final = "?proxy-protocol="
 
 
 class Address(Kind):
@@ -62,6 +68,8 @@ class Address(Kind):
 class Bind(Section):
     """One address to listen on: `host` and `port` where `kind` is tcp, `path` where unix, `fd` where fd.
 
+    `proxy_protocol` is this address's own, or empty for `--proxy-protocol`; as text it stands behind the address:
+    HOST:PORT?proxy-protocol=v2.
     Its options are the shorthands for a single address.
     """
 
@@ -76,12 +84,17 @@ class Bind(Section):
     port: int = option(8000, Integer(0, 65535), "Listen on this port; 0 takes a free one and prints it.")
     path: str = option("", Text("PATH"), "Listen on a Unix socket at this path.", name="uds")
     fd: int = option(-1, Integer(-1), "Listen on this inherited file descriptor, a bound socket.")
+    proxy_protocol: str = ""
 
     def __post_init__(self) -> None:
         # Named, since the zero-argument form looks for the class that slots=True replaced.
         Section.__post_init__(self)
         if self.kind not in ("tcp", "unix", "fd"):
             raise ConfigError(f"kind: {self.kind!r} is not a kind of address: give tcp, unix or fd")
+        if self.proxy_protocol and self.proxy_protocol not in PROXY_PROTOCOLS:
+            raise ConfigError(
+                f"proxy_protocol: {self.proxy_protocol!r} is not a choice: give {' or '.join(PROXY_PROTOCOLS)}"
+            )
         if self.kind == "unix" and not self.path:
             raise ConfigError("uds: the path is empty: give the path of the Unix socket")
         if (
@@ -98,6 +111,9 @@ class Bind(Section):
         """The address in `text`: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N. Raises ValueError."""
         text = text.strip()
         try:
+            before, separator, version = text.rpartition(_PROXY_PROTOCOL_SUFFIX)
+            if separator:
+                return dataclasses.replace(cls.parse(before), proxy_protocol=version)
             if text.startswith("unix:"):
                 return cls(kind="unix", path=text.removeprefix("unix:"))
             if text.startswith("fd://"):
@@ -117,12 +133,19 @@ class Bind(Section):
         except ConfigError as error:
             raise ValueError(str(error).partition(": ")[2]) from None
 
-    def __str__(self) -> str:
+    @property
+    def address(self) -> str:
+        """Where it listens."""
         if self.kind == "unix":
             return f"unix:{self.path}"
         if self.kind == "fd":
             return f"fd://{self.fd}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        if self.proxy_protocol:
+            return self.address + _PROXY_PROTOCOL_SUFFIX + self.proxy_protocol
+        return self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +177,23 @@ class Limits(Section):
     )
     concurrency: int | None = option(
         None, Integer(1), "Most requests in the application at once; more are answered 503.", none="unlimited"
+    )
+    queue_delay: float | None = option(
+        None,
+        Number(0.005, 60.0),
+        "In an overload, answer 503 to requests that waited longer than this many seconds for the event loop.",
+        none="off",
+    )
+    queue_delay_interval: float = option(
+        0.1,
+        Number(0.01, 60.0),
+        "Overload is when all requests waited longer than --limit-queue-delay for so many seconds.",
+    )
+    exempt: tuple[str, ...] = option(
+        (),
+        Text("PATH", r"/[^\x00?#]*", "a path, such as /healthz"),
+        "Serve requests for this path beyond --limit-concurrency and --limit-queue-delay.",
+        repeatable=True,
     )
     read_buffer: int = option(
         65536, Size(1024, 2**30), "Unread body at which reading from a connection pauses."
@@ -218,6 +258,9 @@ class Timeouts(Section):
     )
     body_rate_window: float = option(
         30.0, Seconds(above=True), "Time over which --min-body-rate is averaged.", name="body_rate_window"
+    )
+    proxy_header: float = option(
+        5.0, Seconds(above=True), "Close a connection whose PROXY header is not whole by then."
     )
     write: float = option(
         60.0, Seconds(above=True), "Cut a connection whose peer takes nothing for this long."
@@ -302,6 +345,52 @@ class WebSockets(Section):
     deflate_min_binary: int = option(
         1024, Size(), "Smallest binary message that is compressed; it often is so already."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies(Section):
+    """Whose word is taken for where a request comes from."""
+
+    group = "Proxies"
+
+    headers: bool = option(True, Flag(), "Believe trusted proxies' --forwarded-fields.", name="proxy_headers")
+    trusted: tuple[str, ...] = option(
+        ("127.0.0.1",),
+        TrustedPeer(),
+        "Trust the proxies at this address or network, at Unix sockets (`unix`), or everywhere (`*`).",
+        name="forwarded_allow_ips",
+        repeatable=True,
+    )
+    fields: tuple[str, ...] = option(
+        ("x-forwarded-for", "x-forwarded-proto"),
+        ForwardedField(
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "forwarded",
+        ),
+        "Fields to believe: x-forwarded-for, -proto, -host, -port, -prefix, forwarded; only those your proxies set.",
+        name="forwarded_fields",
+        repeatable=True,
+    )
+    protocol: str = option(
+        "off",
+        Choice(*PROXY_PROTOCOLS),
+        "Connections begin with a PROXY header of this version, from trusted proxies alone.",
+        name="proxy_protocol",
+    )
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if "forwarded" in self.fields:
+            both = [name for name in self.fields if name not in ("forwarded", "x-forwarded-prefix")]
+            if both:
+                # A proxy that writes the one passes on what its client wrote in the other.
+                raise ConfigError(
+                    f"forwarded_fields: forwarded and {both[0]} say the same: give what your proxies write"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,24 +554,34 @@ class Config(Section):
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     websockets: WebSockets = field(default_factory=WebSockets)
+    proxies: Proxies = field(default_factory=Proxies)
     logging: Logging = field(default_factory=Logging)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
         if not self.binds:
             raise ConfigError(f"bind: there is no address to listen on: give {ADDRESS_FORMS}")
-        taken = [str(bind) for bind in self.binds if bind.kind != "tcp" or bind.port]  # port 0 may come twice
+        taken = [
+            bind.address for bind in self.binds if bind.kind != "tcp" or bind.port
+        ]  # port 0 may come twice
         if any(name == b"server" for name, _ in self.headers):
             object.__setattr__(self, "server_header", False)  # the operator's own takes its place
         for address in taken:
             if taken.count(address) > 1:
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
+        if not self.proxies.trusted and any(self.proxy_protocol_of(bind) != "off" for bind in self.binds):
+            raise ConfigError("proxy_protocol: nobody is trusted to use it: give --forwarded-allow-ips")
+
+    def proxy_protocol_of(self, bind: Bind) -> str:
+        """The version of the PROXY protocol that is spoken at this address."""
+        return bind.proxy_protocol or self.proxies.protocol
 
 
 SECTIONS: Final[dict[str, type[Any]]] = {
     "limits": Limits,
     "timeouts": Timeouts,
     "websockets": WebSockets,
+    "proxies": Proxies,
     "logging": Logging,
 }
 """What `Config` holds beside its own options, by attribute."""
@@ -493,7 +592,9 @@ def _options() -> Iterator[Option]:
         if "option" in declared.metadata:
             yield option_of(Config, declared)
         if declared.name == "binds":
-            yield from (option_of(Bind, each, ("binds",)) for each in fields(Bind) if each.name != "kind")
+            yield from (
+                option_of(Bind, each, ("binds",)) for each in fields(Bind) if "option" in each.metadata
+            )
     for name, section in SECTIONS.items():
         yield from (option_of(section, declared, (name,)) for declared in fields(section))
 

@@ -30,6 +30,7 @@ class Kind:
 
     metavar: str = "TEXT"
     separator: str = ","  # between several values of a repeatable option in one environment variable
+    listed: bool = False  # whether it stands between several values everywhere, not just there
 
     def parse(self, text: str) -> Any:
         return text
@@ -66,6 +67,21 @@ class FieldName(Text):
         return text.strip().lower()
 
 
+class TrustedPeer(Kind):
+    """An IP address, a network (CIDR), `unix` for all Unix sockets, or `*` for everybody; several by commas."""
+
+    metavar = "ADDRESS"
+    listed = True
+
+    def check(self, value: Any) -> None:
+        from tidegate.gateway.forwarded import TrustedPeers  # here, since --help has no need of it
+
+        try:
+            TrustedPeers([value])
+        except ValueError as error:
+            raise ValueError(f"{error}: give an address, a network such as 10.0.0.0/8, unix or *") from None
+
+
 class ImportString(Text):
     """An object in a module: module:attribute, either of which may be dotted."""
 
@@ -92,6 +108,16 @@ class Choice(Kind):
     def check(self, value: Any) -> None:
         if value not in self.values:
             raise ValueError(f"{value!r} is not a choice: give {' or '.join(self.values)}")
+
+
+class ForwardedField(Choice):
+    """The name of a field in which proxies tell a request's origin; several by commas."""
+
+    listed = True
+
+    def __init__(self, *values: str) -> None:
+        super().__init__(*values)
+        self.metavar = "NAME"
 
 
 class Flag(Kind):
@@ -289,6 +315,8 @@ class Option:
             value = self._read_one(value)
         else:
             values = value if isinstance(value, list | tuple) and not self._is_one(value) else [value]
+            if self.kind.listed:
+                values = [part for item in values for part in self._split(item)]
             value = tuple(self._read_one(item) for item in values)
         self.check(value)
         return value
@@ -320,6 +348,11 @@ class Option:
                 return None
             return self.kind.parse(value)
         return value
+
+    def _split(self, value: Any) -> list[Any]:
+        if not isinstance(value, str):
+            return [value]
+        return [part.strip() for part in value.split(self.kind.separator) if part.strip()]
 
     def _is_one(self, value: Any) -> bool:
         try:

@@ -9,6 +9,8 @@ cdef class Peers:
     cdef public tuple client
     cdef public tuple server
     cdef public str scheme
+    cdef public str root_path
+    cdef public bint trusted
     cdef dict _template
 
     @cython.locals(scope=dict)

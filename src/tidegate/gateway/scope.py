@@ -27,17 +27,25 @@ class Peers:
     """The two ends of a connection, as every request on it names them.
 
     `client` and `server` are (host, port), (path, None) for a Unix socket's server, or None where unknown; `scheme` is
-    "http" or "https".
+    "http" or "https". `root_path` is None where it is the server's own; `trusted` says that the client is a proxy whose
+    fields are believed.
     """
 
-    __slots__ = ("_template", "client", "scheme", "server")
+    __slots__ = ("_template", "client", "root_path", "scheme", "server", "trusted")
 
     def __init__(
-        self, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str
+        self,
+        client: tuple[str, int] | None,
+        server: tuple[str, int | None] | None,
+        scheme: str,
+        root_path: str | None = None,
+        trusted: bool = False,
     ) -> None:
         self.client = client
         self.server = server
         self.scheme = scheme
+        self.root_path = root_path
+        self.trusted = trusted
         self._template = _TEMPLATE.copy()
         self._template["scheme"] = scheme
         self._template["client"] = client
@@ -47,6 +55,8 @@ class Peers:
         self, head: RequestHead, root_path: str, state: dict[str, Any], extensions: dict[str, Any]
     ) -> dict[str, Any]:
         """A fresh scope: the application may change all of it."""
+        if self.root_path is not None:
+            root_path = self.root_path
         scope = self._template.copy()
         scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
         scope["http_version"] = head.http_version

@@ -2,6 +2,7 @@ cimport cython
 
 from tidegate.gateway.application cimport Gateway
 from tidegate.gateway.exchange cimport HTTPExchange
+from tidegate.gateway.forwarded cimport Forwarding
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.connection cimport Connection
 from tidegate.http.defaults cimport ResponseDefaults
@@ -27,6 +28,9 @@ cdef class Acceptor:
     cdef public object open_websocket
     cdef public object request_refused
     cdef public object connections_changed
+    cdef public Forwarding forwarding
+    cdef public object queue_delay
+    cdef public frozenset exempt_paths
     cdef public object open_http2
     cdef public bint h2c
     cdef public double preface_timeout
@@ -34,10 +38,13 @@ cdef class Acceptor:
     cdef public object parked
     cdef public bint shutting_down
 
+    cpdef object admit(self, RequestHead head, object transport)
+
 
 cdef class TCPProtocol(TimedWire):
     cdef Acceptor _acceptor
     cdef object _server
+    cdef object _origin
     cdef str _scheme
     cdef object _transport
     cdef Connection _connection

@@ -9,10 +9,12 @@ import termios
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.forwarded import Forwarding
 from tidegate.gateway.scope import Peers
 from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
@@ -20,7 +22,9 @@ from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.net.delay import QueueDelay, waited
 from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins_preface
+from tidegate.net.proxy_protocol import ProxyHeader
 from tidegate.net.timers import TimedWire, TimerWheel
 
 NEVER = float("inf")
@@ -55,6 +59,8 @@ class Acceptor:
         "connections",
         "connections_changed",
         "defaults",
+        "exempt_paths",
+        "forwarding",
         "gateway",
         "h2c",
         "limits",
@@ -65,6 +71,7 @@ class Acceptor:
         "open_websocket",
         "parked",
         "preface_timeout",
+        "queue_delay",
         "request_refused",
         "shutting_down",
         "wheel",
@@ -87,6 +94,9 @@ class Acceptor:
         open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
+        forwarding: Forwarding | None = None,
+        queue_delay: QueueDelay | None = None,
+        exempt_paths: frozenset[str] = frozenset(),
         open_http2: OpenHTTP2 | None = None,
         h2c: bool = True,
         preface_timeout: float = 10.0,
@@ -105,6 +115,11 @@ class Acceptor:
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
+        # Reads what trusted proxies say; None where nothing of it counts.
+        self.forwarding = forwarding
+        # Refuses requests while the loop is late; None where it never does.
+        self.queue_delay = queue_delay
+        self.exempt_paths = exempt_paths
         self.open_http2 = open_http2
         self.h2c = h2c and open_http2 is not None
         self.preface_timeout = preface_timeout
@@ -112,6 +127,15 @@ class Acceptor:
         # Accepted beyond the limit, before accepting could pause: not read from until there is room.
         self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
+
+    def admit(self, head: RequestHead, transport: Any) -> None:
+        """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
+        if head.path in self.exempt_paths:
+            return
+        delay = self.queue_delay
+        if self.gateway.full() or (delay is not None and delay.exceeded(monotonic(), waited(transport))):
+            # RFC 9110 §15.6.4
+            raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
 
     def longest_idle(self) -> "TCPProtocol | None":
         """The connection that has been waiting longest for a request; None where all are at work or new."""
@@ -131,7 +155,11 @@ class Acceptor:
 
 
 class TCPProtocol(TimedWire, asyncio.Protocol):
-    """One connection. `server` is the address that it came to, None where only the connection itself knows it."""
+    """One connection.
+
+    `server` is the address that it came to, None where only the connection itself knows it; `origin` what a PROXY
+    header in front of it said.
+    """
 
     __slots__ = (
         "_acceptor",
@@ -140,6 +168,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_file",
         "_flush_scheduled",
         "_linger_until",
+        "_origin",
         "_parked",
         "_peers",
         "_progress",
@@ -156,10 +185,17 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_written",
     )
 
-    def __init__(self, acceptor: Acceptor, server: tuple[str, int | None] | None, scheme: str) -> None:
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        server: tuple[str, int | None] | None,
+        scheme: str,
+        origin: ProxyHeader | None = None,
+    ) -> None:
         TimedWire.__init__(self)
         self._acceptor = acceptor
         self._server = server
+        self._origin = origin
         self._scheme = scheme
         self._transport: Any = None
         self._connection: Connection | None = None
@@ -424,28 +460,42 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         """The connection's `open_handler`. Raises RequestError."""
         acceptor = self._acceptor
         gateway = acceptor.gateway
-        if gateway.full():
-            # RFC 9110 §15.6.4
-            raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
+        if gateway.full() or acceptor.queue_delay is not None:
+            acceptor.admit(head, self._transport)
         peers = self._peers
         if peers is None:
             peers = self._find_peers()
+        if head.forwarded and peers.trusted and acceptor.forwarding is not None:
+            peers = acceptor.forwarding.peers(head, peers)
         if head.protocol == b"websocket" and acceptor.open_websocket is not None:
             return acceptor.open_websocket(stream, head, peers)
         return HTTPExchange(gateway, stream, head, peers)
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:
         """The connection's `request_refused`."""
-        self._acceptor.request_refused(error, head, self._find_peers())
+        peers = self._find_peers()
+        forwarding = self._acceptor.forwarding
+        if head is not None and head.forwarded and peers.trusted and forwarding is not None:
+            peers = forwarding.peers(head, peers)
+        self._acceptor.request_refused(error, head, peers)
 
     def _find_peers(self) -> Peers:
         peers = self._peers
         if peers is None:
-            client = _address(self._transport.get_extra_info("peername"))
+            scheme = self._scheme
+            origin = self._origin
             server = self._server
-            if server is None:
-                server = _address(self._transport.get_extra_info("sockname"))
-            peers = Peers(client, server, self._scheme)
+            if origin is not None and origin.secure:
+                scheme = "https"
+            if origin is not None and origin.known:
+                client, server = origin.source, origin.destination
+            else:
+                client = address_of(self._transport.get_extra_info("peername"))
+                if server is None:
+                    server = address_of(self._transport.get_extra_info("sockname"))
+            forwarding = self._acceptor.forwarding
+            trusted = forwarding is not None and forwarding.trusts(None if client is None else client[0])
+            peers = Peers(client, server, scheme, None, trusted)
             self._peers = peers
         return peers
 
@@ -649,7 +699,7 @@ class FileTransfer:
         self.copying = False
 
 
-def _address(name: Any) -> Any:
+def address_of(name: Any) -> Any:
     """asyncio's peername or sockname as ASGI's (host, port); None for a Unix socket's unnamed end."""
     if not name:
         return None

@@ -19,6 +19,7 @@ from tidegate.config import Config
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.forwarded import Forwarding, TrustedPeers
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
 from tidegate.http import head
@@ -29,6 +30,7 @@ from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Limits
+from tidegate.net.delay import DelayProbe, QueueDelay
 from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
 from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.timers import TimerWheel
@@ -82,6 +84,7 @@ class Server:
         self._acceptor: Acceptor | None = None
         self._wheel: TimerWheel | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
+        self._delay_probe: DelayProbe | None = None
         self._accepting = False
         self._switching: asyncio.Task[None] | None = None
         self._shutdown_asked = asyncio.Event()
@@ -178,7 +181,7 @@ class Server:
         self._wheel = TimerWheel(loop)
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        self._listeners = [Listener(each, config.backlog, self._acceptor) for each in sockets]
+        self._listeners = self._make_listeners(sockets, self._acceptor)
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
@@ -187,6 +190,31 @@ class Server:
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
         _learn_heap_size()
+
+    def _make_listeners(self, sockets: list[socket.socket], acceptor: Acceptor) -> list[Listener]:
+        config = self._config
+        listeners = []
+        for number, each in enumerate(sockets):
+            # Sockets that were given have no address of the configuration.
+            version = (
+                config.proxy_protocol_of(config.binds[number])
+                if self._given is None
+                else config.proxies.protocol
+            )
+            if version == "off":
+                listeners.append(Listener(each, config.backlog, acceptor))
+            else:
+                # Loaded where it is used.
+                from tidegate.net.proxied import ProxyListener
+
+                trusted = TrustedPeers(config.proxies.trusted)
+                timeout = config.timeouts.proxy_header
+                listeners.append(
+                    ProxyListener(
+                        each, config.backlog, acceptor, version=version, trusted=trusted, timeout=timeout
+                    )
+                )
+        return listeners
 
     def _load(self) -> ASGIApplication:
         config = self._config
@@ -285,6 +313,16 @@ class Server:
             SERVER if config.server_header else None, config.date_header, config.headers
         )
         defaults.set_date(format_date(time.time()))
+        delay = None
+        if limits.queue_delay is not None:
+            delay = QueueDelay(limits.queue_delay, limits.queue_delay_interval, time.monotonic())
+            self._delay_probe = DelayProbe(loop, delay)
+        proxies = config.proxies
+        forwarding = None
+        if proxies.headers and proxies.trusted and proxies.fields:
+            forwarding = Forwarding(
+                TrustedPeers(proxies.trusted), [name.encode("ascii") for name in proxies.fields]
+            )
         return Acceptor(
             loop,
             wheel,
@@ -298,6 +336,9 @@ class Server:
             open_websocket=self._websocket_opener(gateway),
             request_refused=self._refusal_logger(),
             connections_changed=self._connections_changed,
+            forwarding=forwarding,
+            queue_delay=delay,
+            exempt_paths=frozenset(limits.exempt),
             open_http2=self._http2_opener(defaults) if config.http2 else None,
             h2c=config.h2c,
             preface_timeout=timeouts.h2_settings,
@@ -506,6 +547,8 @@ class Server:
         sound = await lifespan.shutdown(timeouts.lifespan_shutdown)
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        if self._delay_probe is not None:
+            self._delay_probe.stop()
         wheel.stop()
         logger.info("Shutdown is complete")
         if not sound:
