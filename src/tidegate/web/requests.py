@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from http import cookies as http_cookies
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
 
 import anyio
 
 from tidegate.web._utils import AwaitableOrContextManager, AwaitableOrContextManagerWrapper
-from tidegate.web.datastructures import URL, Address, FormData, Headers, QueryParams, State
+from tidegate.web.datastructures import (
+    URL,
+    Address,
+    FormData,
+    Headers,
+    QueryParams,
+    State,
+    encode_field_value,
+)
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.jsoncodec import current_codec
 
@@ -28,6 +36,18 @@ else:
 # RFC 9113 §8.4: what of the request a pushed request repeats.
 SERVER_PUSH_HEADERS_TO_COPY = {"accept", "accept-encoding", "accept-language", "cache-control", "user-agent"}
 BODY_KEY = "tidegate.web.body"
+MAX_BODY_SIZE_SCOPE_KEY = "tidegate.web.max_body_size"
+MAX_BUFFERED_BODY = 128 * 1024 * 1024  # octets that `body()` takes by itself; `stream()` has no limit
+# What a cookie's quoted value escapes: three octal digits, or any character (http.cookies writes both).
+ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
+
+
+def unquote_cookie(value: str) -> str:
+    """A cookie's value without its quotes and escapes, in one pass (http.cookies needs a quadratic number
+    of steps before 3.11.10: CVE-2024-7592)."""
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    return ESCAPED.sub(lambda match: chr(int(match[1], 8)) if match[1] else match[2], value[1:-1])
 
 
 def cookie_parser(cookie_string: str) -> dict[str, str]:
@@ -40,8 +60,21 @@ def cookie_parser(cookie_string: str) -> dict[str, str]:
             name, value = "", name
         name, value = name.strip(), value.strip()
         if name or value:
-            cookies[name] = http_cookies._unquote(value)
+            cookies[name] = unquote_cookie(value)
     return cookies
+
+
+def is_json_in_disguise(headers: Headers) -> bool:
+    """Whether a page of another origin sent this, as no JSON: what a browser lets it do without asking first
+    (Fetch, "CORS-safelisted request-header"), and so how JSON endpoints are reached across sites."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type.endswith(("/json", "+json")):
+        return False
+    site = headers.get("sec-fetch-site")  # Fetch Metadata Request Headers §2.3
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and origin.rpartition("://")[2].lower() != headers.get("host", "").lower()
 
 
 class ClientDisconnect(Exception):
@@ -248,17 +281,30 @@ class Request(HTTPConnection[StateT]):
         yield b""
 
     async def body(self) -> bytes:
+        """The whole body. Raises HTTPException 413 past MAX_BUFFERED_BODY octets, unless a `max_body_size` of
+        the route or application says what is too much."""
         read = self._read
         if read.content is None:
+            chunks: list[bytes] = []
+            size = 0
+            limited = MAX_BODY_SIZE_SCOPE_KEY not in self.scope
             stream = self.stream()
             try:
-                read.content = b"".join([chunk async for chunk in stream])
+                async for chunk in stream:
+                    size += len(chunk)
+                    if limited and size > MAX_BUFFERED_BODY:
+                        raise HTTPException(413)
+                    chunks.append(chunk)
             finally:
                 await stream.aclose()
+            read.content = b"".join(chunks)
         return read.content
 
-    async def json(self) -> Any:
-        """The body decoded by the application's JSON codec. Raises json.JSONDecodeError."""
+    async def json(self, *, any_type: bool = False) -> Any:
+        """The body decoded by the application's JSON codec. Raises json.JSONDecodeError; HTTPException 415 for
+        what a page of another origin sent as another type than JSON, unless `any_type`."""
+        if not any_type and is_json_in_disguise(self.headers):
+            raise HTTPException(415)
         return current_codec.get().decode(await self.body())
 
     async def _get_form(
@@ -342,10 +388,12 @@ class Request(HTTPConnection[StateT]):
                 for name in SERVER_PUSH_HEADERS_TO_COPY
                 for value in self.headers.getlist(name)
             ]
+            encode_field_value(path)  # would end up in a pseudo-header field
             await self._send({"type": "http.response.push", "path": path, "headers": headers})
 
     async def send_early_hints(self, link: str, /, *additional_links: str) -> None:
-        """Send 103 with these Link field values (RFC 8297), if the server can."""
+        """Send 103 with these Link field values (RFC 8297), if the server can. Raises ValueError for CR, LF
+        or NUL in one."""
         if "http.response.early_hint" in self.scope.get("extensions", {}):
-            links = [value.encode("latin-1") for value in (link, *additional_links)]
+            links = [encode_field_value(value) for value in (link, *additional_links)]
             await self._send({"type": "http.response.early_hint", "links": links})
