@@ -44,11 +44,14 @@ def test_fences(page: Path) -> None:
     assert languages <= {"python", "console", "html", "ini", "text"}
 
 
-def default_of(parameter: inspect.Parameter) -> str:
+def default_of(parameter: inspect.Parameter, module: Any) -> str:
     default = parameter.default
     if default is inspect.Parameter.empty:
         return "required"
-    return f"`{default.__name__ if inspect.isroutine(default) else default!r}`"
+    for name, value in vars(module).items():  # a constant is told by its name
+        if value is default and default and not isinstance(default, (bool, int)):
+            return f"`{name}`"
+    return f"`{default!r}`"
 
 
 def resolve(name: str) -> Any:
@@ -74,9 +77,11 @@ def test_settings(name: str, rows: str) -> None:
         setting, default, meaning = re.split(r"(?<!\\) \| ", row.strip("| "), maxsplit=2)
         assert meaning
         told[setting.strip("`")] = default.strip().replace("\\|", "|")
-    parameters = inspect.signature(resolve(name)).parameters.values()
+    subject = resolve(name)
+    module = inspect.getmodule(subject)
+    parameters = inspect.signature(subject).parameters.values()
     real = {
-        parameter.name: default_of(parameter)
+        parameter.name: default_of(parameter, module)
         for parameter in parameters
         if not (parameter.name in GIVEN and parameter.default is parameter.empty)
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -105,3 +110,11 @@ def test_every_module_has_its_page() -> None:
 def test_links(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [DOCS / "toolkit" / "from-starlette.md", DOCS / "starlette-compatibility.md"])
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page.read_text(encoding="utf-8"))
+    for file, test in named:
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(encoding="utf-8"), f"{file}::{test}"
+    assert named or page.stem != "from-starlette"

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import anyio
+import anyio.to_thread
 
 from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.background import run_after_response
@@ -333,9 +334,19 @@ class StreamingResponse(Response):
                 await aclose()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def send_head(self, send: Send) -> None:
+        """Answer HEAD: what makes the body is not begun, which may have no end (RFC 9110 §9.3.2)."""
+        aclose = getattr(self.body_iterator, "aclose", None)
+        if aclose is not None:
+            await aclose()
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self.stream_response(denial_send(send))
+        elif scope.get("method") == "HEAD":
+            await self.send_head(send)
         elif spec_version(scope) >= (2, 4):  # send() raises OSError once the client has gone
             try:
                 await self.stream_response(send)
@@ -352,6 +363,13 @@ class StreamingResponse(Response):
                 await cancel_after(partial(self.listen_for_disconnect, receive))
         if self.background is not None:
             await run_after_response(self.background, scope)
+
+
+async def open_for_reading(path: str | os.PathLike[str]) -> IO[bytes]:
+    """The file, opened in a thread; one of anyio's own only if that is free, as slow endpoints may hold all."""
+    if anyio.to_thread.current_default_thread_limiter().available_tokens >= 1:
+        return (await anyio.open_file(path, "rb")).wrapped
+    return await in_file_thread(open, path, "rb")
 
 
 class FileResponse(Response):
@@ -526,8 +544,8 @@ class FileResponse(Response):
         size: int,
         send: Send,
     ) -> None:
-        async with await anyio.open_file(self.path, "rb") as opened:
-            file: IO[bytes] = opened.wrapped
+        file = await open_for_reading(self.path)
+        try:
             await send(start_message)
             if ranges is None:
                 more_body = True
@@ -546,6 +564,9 @@ class FileResponse(Response):
                 await send({"type": "http.response.body", "body": b"\r\n", "more_body": True})
             tail = f"--{boundary}--".encode("latin-1")
             await send({"type": "http.response.body", "body": tail, "more_body": False})
+        finally:
+            with anyio.CancelScope(shield=True):
+                await in_file_thread(file.close)
 
     async def _send_range(
         self, file: IO[bytes], start: int, end: int, send: Send, *, more_after: bool
