@@ -112,7 +112,9 @@ def test_links(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", [DOCS / "toolkit" / "from-starlette.md", DOCS / "starlette-compatibility.md"])
+@pytest.mark.parametrize(
+    "page", [DOCS / "toolkit" / "from-starlette.md", DOCS / "starlette-compatibility.md"]
+)
 def test_every_test_that_is_named_exists(page: Path) -> None:
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page.read_text(encoding="utf-8"))
     for file, test in named:

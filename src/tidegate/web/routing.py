@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from enum import Enum
@@ -13,7 +14,7 @@ from re import Pattern
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from tidegate.web._exception_handler import handle_exception
+from tidegate.web._exception_handler import HANDLERS_KEY, handle_exception
 from tidegate.web._routeindex import RouteIndex
 from tidegate.web._sendtracker import tracked
 from tidegate.web._utils import get_route_path, is_async_callable, parse_host_header
@@ -53,7 +54,29 @@ class NoMatchFound(Exception):
 
     def __init__(self, name: str, path_params: dict[str, Any]) -> None:
         params = ", ".join(path_params)
-        super().__init__(f'No route exists for name "{name}" and params "{params}".')
+        # Not super(): beside Starlette's it is also one of theirs (no_match), which takes other arguments.
+        Exception.__init__(self, f'No route exists for name "{name}" and params "{params}".')
+
+
+def no_match(name: str, path_params: dict[str, Any]) -> NoMatchFound:
+    """The error to raise; where Starlette is loaded too, one that it knows: its mounts may ask our routes."""
+    other: Any = getattr(sys.modules.get("starlette.routing"), "NoMatchFound", NoMatchFound)
+    if other is NoMatchFound:
+        return NoMatchFound(name, path_params)
+    shared: type[NoMatchFound] = type("NoMatchFound", (NoMatchFound, other), {"__module__": __name__})
+    return shared(name, path_params)
+
+
+def path_among(routes: Iterable[Any], name: str, path_params: dict[str, Any]) -> URLPath | None:
+    """The path of the first of `routes` that has this name and parameters; Starlette's among them raise an
+    error of theirs."""
+    for route in routes:
+        try:
+            return route.url_path_for(name, **path_params)  # type: ignore[no-any-return]
+        except Exception as error:
+            if type(error).__name__ != "NoMatchFound":
+                raise
+    return None
 
 
 class Match(Enum):
@@ -285,7 +308,7 @@ class Route(BaseRoute):
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         if name != self.name or set(path_params) != set(self.param_convertors):
-            raise NoMatchFound(name, path_params)
+            raise no_match(name, path_params)
         path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
         assert not remaining
         return quoted_path(path, protocol="http")
@@ -313,7 +336,7 @@ async def method_not_allowed(methods: Iterable[str], scope: Scope, receive: Rece
     """405 with what is allowed (RFC 9110 §15.5.6): raised inside an application, so that its handlers see
     it."""
     headers = {"Allow": ", ".join(sorted(methods))}
-    if "app" in scope:
+    if HANDLERS_KEY in scope:
         raise HTTPException(status_code=405, headers=headers)
     await PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)(scope, receive, send)
 
@@ -349,7 +372,7 @@ class WebSocketRoute(BaseRoute):
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         if name != self.name or set(path_params) != set(self.param_convertors):
-            raise NoMatchFound(name, path_params)
+            raise no_match(name, path_params)
         path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
         assert not remaining
         return quoted_path(path, protocol="websocket")
@@ -440,14 +463,11 @@ class Mount(BaseRoute):
             prefix, remaining = replace_params(self.path_format, self.param_convertors, path_params)
             if below is not None:
                 remaining["path"] = below
-            for route in self.routes or []:
-                try:
-                    url = route.url_path_for(child_name, **remaining)
-                except NoMatchFound:
-                    continue
+            url = path_among(self.routes or [], child_name, remaining)
+            if url is not None:
                 mounted = quote(prefix.rstrip("/"), safe=PATH_SAFE + "{}") + str(url)
                 return URLPath(mounted, protocol=url.protocol, host=url.host)
-        raise NoMatchFound(name, path_params)
+        raise no_match(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -492,13 +512,10 @@ class Host(BaseRoute):
         elif self.name is None or name.startswith(f"{self.name}:"):
             child_name = name if self.name is None else name[len(self.name) + 1 :]
             host, remaining = replace_params(self.host_format, self.param_convertors, path_params)
-            for route in self.routes or []:
-                try:
-                    url = route.url_path_for(child_name, **remaining)
-                except NoMatchFound:
-                    continue
+            url = path_among(self.routes or [], child_name, remaining)
+            if url is not None:
                 return URLPath(str(url), protocol=url.protocol, host=host)
-        raise NoMatchFound(name, path_params)
+        raise no_match(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -585,20 +602,18 @@ class Router:
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
-        elif "app" in scope:
-            # Inside an application its own handlers answer.
+        elif HANDLERS_KEY in scope:
+            # Inside an application of ours its own handlers answer.
             raise HTTPException(status_code=404)
         else:
             await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The path of the route `name`, percent-encoded. Raises NoMatchFound."""
-        for route in self._routes:
-            try:
-                return route.url_path_for(name, **path_params)
-            except NoMatchFound:
-                pass
-        raise NoMatchFound(name, path_params)
+        url = path_among(self._routes, name, path_params)
+        if url is None:
+            raise no_match(name, path_params)
+        return url
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer ASGI lifespan messages: run the lifespan, and those of what is mounted here inside it."""
