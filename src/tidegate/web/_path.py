@@ -97,6 +97,46 @@ def place(path: str, convertors: dict[str, Convertor[Any]]) -> tuple[list[str | 
     return segments, True
 
 
+def whole_segments(
+    path: str, convertors: dict[str, Convertor[Any]]
+) -> tuple[tuple[int, str, bool], ...] | None:
+    """The (index, name, is it an integer) of each parameter, if each is a segment by itself, of str or int."""
+    found: list[tuple[int, str, bool]] = []
+    for index, segment in enumerate(path.split("/")):
+        match = PARAMETER.fullmatch(segment)
+        if match is None:
+            if PARAMETER.search(segment) is not None:
+                return None
+            continue
+        kind = type(convertors[match[1]])
+        if kind is not IntegerConvertor and kind is not StringConvertor:
+            return None
+        found.append((index, match[1], kind is IntegerConvertor))
+    return tuple(found)
+
+
+def segment_params(
+    scope: Scope, segments: list[str], places: tuple[tuple[int, str, bool], ...]
+) -> dict[str, Any] | None:
+    """What `merged_params` gives, of a path whose segments are known to be as many as the template's."""
+    outer = scope.get("path_params")
+    values: dict[str, Any] = dict(outer) if outer else {}
+    for index, name, integer in places:
+        text = segments[index]
+        if not integer:
+            if not text:
+                return None
+            values[name] = text
+        elif text.isascii() and text.isdigit():
+            try:
+                values[name] = int(text)
+            except ValueError:  # more digits than Python converts
+                return None
+        else:
+            return None
+    return values
+
+
 def merged_params(
     scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]
 ) -> dict[str, Any] | None:

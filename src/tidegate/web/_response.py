@@ -44,7 +44,8 @@ class Response:
         self.status_code = status_code
         if media_type is not None:
             self.media_type = media_type
-        self.background = background
+        if background is not None:
+            self.background = background
         self.body = self.render(content)
         self.init_headers(headers)
 
@@ -73,17 +74,21 @@ class Response:
                     add_type = False
         if add_length:
             body = getattr(self, "body", None)
-            status_code = self.status_code
+            status = self.status_code
             # RFC 9110 §8.6: no Content-Length in 1xx and 204; 304's would be the full answer's.
-            if body is not None and not (status_code < 200 or status_code in (204, 304)):
+            if body is not None and status >= 200 and status != 204 and status != 304:
                 length = body.nbytes if type(body) is memoryview else len(body)
                 raw_headers.append(
                     CONTENT_LENGTHS[length] if length < 1024 else (b"content-length", str(length).encode())
                 )
-        media_type = self.media_type
-        if add_type and media_type is not None:
-            wanted = (media_type, self.charset)
-            raw_headers.append(_content_types.get(wanted) or content_type_field(wanted))
+        if add_type:
+            media_type = self.media_type
+            if media_type is not None:
+                charset = self.charset
+                known = _content_types.get(media_type)
+                if known is None or known[0] != charset:
+                    known = content_type_field(media_type, charset)
+                raw_headers.append(known[1])
         self.raw_headers = raw_headers
 
     @property
@@ -162,14 +167,30 @@ class Response:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             send = denial_send(send)
-            body = self.body
-        else:
-            # RFC 9110 §9.3.2: HEAD has the headers of GET and no content.
-            body = b"" if scope.get("method") == "HEAD" else self.body
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": body})
+        await send(start_message(self))
+        await send(body_message(self, scope))
         if self.background is not None:
             await run_after_response(self.background, scope)
+
+
+def start_message(response: Response) -> Message:
+    return {
+        "type": "http.response.start",
+        "status": response.status_code,
+        "headers": response.raw_headers,
+    }
+
+
+def body_message(response: Response, scope: Scope) -> Message:
+    # RFC 9110 §9.3.2: HEAD has the headers of GET and no content.
+    body = b"" if scope.get("method") == "HEAD" else response.body
+    return {"type": "http.response.body", "body": body}
+
+
+def sends_itself_whole(response: Any) -> bool:
+    """Whether nothing but its two messages is sent, by `Response.__call__` itself: that can be done in its
+    place."""
+    return type(response).__call__ is Response.__call__ and response.background is None
 
 
 def denial_send(send: Send) -> Send:
@@ -183,18 +204,19 @@ def denial_send(send: Send) -> Send:
     return send_denial
 
 
-_content_types: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+# Of each media type, the field that it made last, and in which charset.
+_content_types: dict[str, tuple[str, tuple[bytes, bytes]]] = {}
 
 
-def content_type_field(key: tuple[str, str]) -> tuple[bytes, bytes]:
-    """The Content-Type field of a (media type, charset): text gets its charset (RFC 9110 §8.3.2)."""
-    text, charset = key
+def content_type_field(media_type: str, charset: str) -> tuple[str, tuple[bytes, bytes]]:
+    """The charset, and the Content-Type field: text gets its charset (RFC 9110 §8.3.2)."""
+    text = media_type
     if text.startswith("text/") and "charset=" not in text.lower():
         text = f"{text}; charset={charset}"
-    field = (b"content-type", encode_field_value(text))
+    made = (charset, (b"content-type", encode_field_value(text)))
     if len(_content_types) < 256:
-        _content_types[key] = field
-    return field
+        _content_types[media_type] = made
+    return made
 
 
 class HTMLResponse(Response):

@@ -8,8 +8,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web._exception_handler import handle_exception
-from tidegate.web._path import compile_path, merged_params, quoted_path, replace_params
-from tidegate.web._response import PlainTextResponse, Response
+from tidegate.web._path import (
+    compile_path,
+    merged_params,
+    quoted_path,
+    replace_params,
+    whole_segments,
+)
+from tidegate.web._response import PlainTextResponse, body_message, sends_itself_whole, start_message
 from tidegate.web._sendtracker import tracked
 from tidegate.web._utils import get_route_path, is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
@@ -22,6 +28,7 @@ from tidegate.web.websockets import WebSocket, WebSocketClose
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
+    from tidegate.web._response import Response
     from tidegate.web._url import URLPath
     from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
@@ -50,7 +57,12 @@ def request_response(func: Callable[[Request[Any]], Awaitable[Response] | Respon
         tracker = tracked(send)
         try:
             response = await call(request)
-            await response(scope, receive, tracker)
+            if scope["type"] == "http" and sends_itself_whole(response):
+                # Without another coroutine.
+                await tracker(start_message(response))
+                await tracker(body_message(response, scope))
+            else:
+                await response(scope, receive, tracker)
             return
         except Exception as raised:
             error = raised
@@ -151,6 +163,7 @@ class Route(BaseRoute):
             if "GET" in self.methods:
                 self.methods.add("HEAD")
         self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+        self.whole_segments = whole_segments(path, self.param_convertors)
 
     def params_of(self, route_path: str, scope: Scope) -> dict[str, Any] | None:
         """The path parameters, the outer mounts' included, or None if `route_path` is not this route's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from tidegate.web._sendtracker import enter
 from tidegate.web.background import Supervisor
 from tidegate.web.datastructures import State, URLPath
 from tidegate.web.jsoncodec import JSONCodec, current_codec
@@ -113,7 +114,7 @@ class Application:
             await stack(scope, receive, send)
             return
         # ErrorsMiddleware.__call__, without a coroutine of its own.
-        tracker = stack.prepare(scope, send)
+        tracker = enter(scope, send, stack.handlers, stack.layered)
         try:
             await stack.app(scope, receive, tracker)
             return

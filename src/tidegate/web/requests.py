@@ -250,11 +250,8 @@ class Request(HTTPConnection[StateT]):
     async def body(self) -> bytes:
         read = self._read
         if read.content is None:
-            stream = self.stream()
-            try:
-                read.content = b"".join([chunk async for chunk in stream])
-            finally:
-                await stream.aclose()
+            # Whatever ends this early comes out of the stream, and ends it too.
+            read.content = b"".join([chunk async for chunk in self.stream()])
         return read.content
 
     async def json(self) -> Any:
@@ -274,30 +271,22 @@ class Request(HTTPConnection[StateT]):
     async def _parse_form(
         self, max_files: int | float, max_fields: int | float, max_part_size: int
     ) -> FormData:
-        from tidegate.web.formparsers import FormParser, MultiPartException, MultiPartParser, parse_media_type
+        from tidegate.web.formparsers import MultiPartException, parse_form
 
-        media_type, _ = parse_media_type(self.headers.get("content-type"))
-        stream = self.stream()
+        failure: MultiPartException | None = None
         try:
-            if media_type == "multipart/form-data":
-                return await MultiPartParser(
-                    self.headers,
-                    stream,
-                    max_files=max_files,
-                    max_fields=max_fields,
-                    max_part_size=max_part_size,
-                ).parse()
-            if media_type == "application/x-www-form-urlencoded":
-                return await FormParser(
-                    self.headers, stream, max_fields=max_fields, max_part_size=max_part_size
-                ).parse()
+            return await parse_form(
+                self.headers,
+                self.stream(),
+                max_files=max_files,
+                max_fields=max_fields,
+                max_part_size=max_part_size,
+            )
         except MultiPartException as error:
-            if "app" in self.scope:
-                raise HTTPException(status_code=400, detail=error.message) from error
-            raise
-        finally:
-            await stream.aclose()
-        return FormData()
+            if "app" not in self.scope:
+                raise
+            failure = error
+        raise HTTPException(status_code=400, detail=failure.message) from failure
 
     def form(
         self,

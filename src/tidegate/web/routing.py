@@ -4,11 +4,18 @@ routes."""
 from __future__ import annotations
 
 import functools
-import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tidegate.web._path import PATH_SAFE, compile_path, merged_params, place, quoted_path, replace_params
+from tidegate.web._path import (
+    PATH_SAFE,
+    compile_path,
+    merged_params,
+    place,
+    quoted_path,
+    replace_params,
+    segment_params,
+)
 from tidegate.web._route import (
     BaseRoute,
     Match,
@@ -22,10 +29,9 @@ from tidegate.web._route import (
 )
 from tidegate.web._routeindex import RouteIndex
 from tidegate.web._utils import get_route_path, parse_host_header
-from tidegate.web.background import Supervisor
 from tidegate.web.datastructures import URL, Headers, URLPath
 from tidegate.web.exceptions import HTTPException
-from tidegate.web.lifespan import as_context_manager, default_lifespan, run_lifespan
+from tidegate.web.lifespan import as_context_manager, default_lifespan, serve_lifespan
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
 from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
@@ -262,6 +268,8 @@ class Router:
         if max_body_size is not None:
             self.middleware_stack = RequestBodyLimitMiddleware(self.middleware_stack, max_body_size)
 
+    _routes: RouteList
+
     @property
     def routes(self) -> list[BaseRoute]:
         return self._routes
@@ -290,38 +298,16 @@ class Router:
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer ASGI lifespan messages: run the lifespan, and those of what is mounted here inside it."""
-        started = False
-        app: Any = scope.get("app")
-        await receive()
-        try:
-            async with run_lifespan(self, app) as state:
-                if state:
-                    if "state" not in scope:
-                        raise RuntimeError('The server does not support "state" in the lifespan scope.')
-                    scope["state"].update(state)
-                await send({"type": "lifespan.startup.complete"})
-                started = True
-                await receive()
-                supervisor = getattr(app, "background", None)
-                if isinstance(supervisor, Supervisor):
-                    # Background tasks may still use what the lifespan closes.
-                    await supervisor.wait(app.shutdown_timeout)
-        except BaseException:
-            text = traceback.format_exc()
-            kind = "shutdown" if started else "startup"
-            await send({"type": f"lifespan.{kind}.failed", "message": text})
-            raise
-        await send({"type": "lifespan.shutdown.complete"})
+        await serve_lifespan(self, scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.middleware_stack(scope, receive, send)
 
-    def _candidates(self, path: str) -> tuple[BaseRoute, ...]:
-        routes: Any = self._routes
-        index = routes.built
-        if index is None:
-            index = routes.built = RouteIndex(map(placed, routes))
-        return index.candidates(path)  # type: ignore[no-any-return]
+    def _index(self) -> RouteIndex:
+        routes = self._routes
+        if routes.built is None:
+            routes.built = RouteIndex(map(placed, routes))
+        return routes.built
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.dispatch(scope, receive, send)
@@ -338,10 +324,20 @@ class Router:
         partial: BaseRoute | None = None
         partial_scope: Scope = {}
         allowed: set[str] = set()
-        for route in self._candidates(route_path):
+        index = self._routes.built
+        if index is None:
+            index = self._index()
+        found = index.find(route_path)
+        segments = found.segments
+        routes: tuple[BaseRoute, ...] = found.routes
+        for route in routes:
             if type(route) is Route and kind == "http":
                 # What `matches` and `handle` do, without a scope between them.
-                params = route.params_of(route_path, scope)
+                places = route.whole_segments
+                if segments is None or places is None:
+                    params = route.params_of(route_path, scope)
+                else:
+                    params = segment_params(scope, segments, places)
                 if params is None:
                     continue
                 methods = route.methods
@@ -373,7 +369,7 @@ class Router:
                 redirect_scope["path"] = redirect_scope["path"].rstrip("/")
             else:
                 redirect_scope["path"] = redirect_scope["path"] + "/"
-            for route in self._candidates(get_route_path(redirect_scope)):
+            for route in self._index().find(get_route_path(redirect_scope)).routes:
                 match, _ = route.matches(redirect_scope)
                 if match is not Match.NONE:
                     await RedirectResponse(url=str(URL(scope=redirect_scope)))(scope, receive, send)
