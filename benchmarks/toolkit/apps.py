@@ -67,7 +67,7 @@ def starlette_like(application, responses, routing, middleware) -> Apps:
         "3 no-op middlewares": application(
             routes=[Route("/", text)], middleware=[middleware(NoOp) for _ in range(NO_OPS)]
         ),
-        "upload": application(routes=[Route("/upload", upload, methods=["POST"])]),
+        "upload": application(routes=[Route("/upload", upload, methods=["POST"], max_body_size=200 * 2**20)]),
     }
 
 

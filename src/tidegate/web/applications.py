@@ -28,6 +28,8 @@ EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 __all__ = ["Application"]
 
+DEFAULT_BODY_LIMIT = 16 * 2**20
+
 
 class Application:
     """An ASGI application of routes, middleware and exception handlers.
@@ -35,7 +37,9 @@ class Application:
     json: who encodes JSONResponse and decodes request.json() (default: msgspec).
     absolute_urls: whether url_for gives an absolute URL (default) or a path.
     mounted_lifespans: whether the lifespans of what is mounted here run inside this one's (default: yes).
-    max_body_size: octets; None is no limit of the application's own.
+    max_body_size: octets that anything inside may receive; None is no limit of this kind.
+    body_limit: octets that a Request reads of a body where no `max_body_size` (the application's, a router's,
+        a route's) says otherwise; None is no limit.
     shutdown_timeout: seconds that the end of the lifespan waits for background tasks.
     """
 
@@ -48,6 +52,7 @@ class Application:
         lifespan: Lifespan[AppType] | None = None,
         *,
         max_body_size: int | None = None,
+        body_limit: int | None = DEFAULT_BODY_LIMIT,
         json: JSONCodec | None = None,
         absolute_urls: bool = True,
         mounted_lifespans: bool = True,
@@ -62,6 +67,7 @@ class Application:
         self.exception_handlers = dict(exception_handlers or {})
         self.user_middleware = [] if middleware is None else list(middleware)
         self.max_body_size = max_body_size
+        self.body_limit = body_limit
         self.json = json
         self.absolute_urls = absolute_urls
         self.background = Supervisor()

@@ -28,6 +28,7 @@ else:
 # RFC 9113 §8.4: what of the request a pushed request repeats.
 SERVER_PUSH_HEADERS_TO_COPY = {"accept", "accept-encoding", "accept-language", "cache-control", "user-agent"}
 BODY_KEY = "tidegate.web.body"
+MAX_BODY_SIZE_SCOPE_KEY = "tidegate.web.max_body_size"
 
 
 def cookie_parser(cookie_string: str) -> dict[str, str]:
@@ -177,14 +178,21 @@ async def empty_send(message: Message) -> NoReturn:
     raise RuntimeError("Send channel has not been made available")
 
 
+def content_too_large() -> HTTPException:
+    """RFC 9110 §15.5.14."""
+    return HTTPException(413, detail="Content Too Large")
+
+
 class RequestBody:
     """What has been read of one request's body. Lies in the scope, so every Request on one `receive`
     shares it."""
 
-    __slots__ = ("consumed", "content", "disconnected", "form", "pending", "receive")
+    __slots__ = ("consumed", "content", "disconnected", "form", "limit", "pending", "receive", "received")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int | None = None) -> None:
         self.receive = receive
+        self.limit = limit
+        self.received = 0
         self.content: bytes | None = None
         self.form: FormData | None = None
         self.pending: list[Message] = []
@@ -220,13 +228,27 @@ class Request(HTTPConnection[StateT]):
             state = self.scope.get(BODY_KEY)
             # A middleware that gives another `receive` gives another body.
             if state is None or state.receive != self._receive:
-                state = self.scope[BODY_KEY] = RequestBody(self._receive)
+                state = self.scope[BODY_KEY] = RequestBody(self._receive, self._body_limit())
             self._body_state = state
         return state
 
+    def _body_limit(self) -> int | None:
+        """The application's, unless a `max_body_size` around this counts already."""
+        if MAX_BODY_SIZE_SCOPE_KEY in self.scope:
+            return None
+        limit: int | None = getattr(self.scope.get("app"), "body_limit", None)
+        if limit is not None:
+            for name, value in self.scope["headers"]:
+                if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+                    raise content_too_large()
+        return limit
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in the pieces it arrives in, then `b""`. Raises ClientDisconnect, RuntimeError if it is
-        used up."""
+        """The body in the pieces it arrives in, then `b""`.
+
+        Raises ClientDisconnect; HTTPException 413 over the application's `body_limit`; RuntimeError if it is
+        used up.
+        """
         read = self._read
         if read.content is not None:
             yield read.content
@@ -241,6 +263,10 @@ class Request(HTTPConnection[StateT]):
                 if not message.get("more_body", False):
                     read.consumed = True
                 if data:
+                    if read.limit is not None:
+                        read.received += len(data)
+                        if read.received > read.limit:
+                            raise content_too_large()
                     yield data
             elif message["type"] == "http.disconnect":
                 read.disconnected = True
