@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from tidegate.web._sendtracker import enter
 from tidegate.web.background import Supervisor
@@ -13,6 +13,7 @@ from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
 from tidegate.web.middleware.errors import ErrorsMiddleware
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
+from tidegate.web.requests import StateT
 from tidegate.web.routing import BaseRoute, Route, Router, WebSocketRoute
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
 
 P = ParamSpec("P")
-AppType = TypeVar("AppType", bound="Application")
+AppType = TypeVar("AppType", bound="Application[Any]")
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 __all__ = ["Application"]
@@ -31,8 +32,9 @@ __all__ = ["Application"]
 DEFAULT_BODY_LIMIT = 16 * 2**20
 
 
-class Application:
-    """An ASGI application of routes, middleware and exception handlers.
+class Application(Generic[StateT]):
+    """An ASGI application of routes, middleware and exception handlers. `Application[S]` has a `state` typed
+    S.
 
     json: who encodes JSONResponse and decodes request.json() (default: msgspec).
     absolute_urls: whether url_for gives an absolute URL (default) or a path.
@@ -60,7 +62,7 @@ class Application:
         shutdown_timeout: float = 30.0,
     ) -> None:
         self.debug = debug
-        self.state = State()
+        self.state: StateT = cast("StateT", State())
         self.router = Router(
             routes, lifespan=lifespan, redirect_slashes=redirect_slashes, mounted_lifespans=mounted_lifespans
         )
@@ -137,9 +139,17 @@ class Application:
     def host(self, host: str, app: ASGIApp, name: str | None = None) -> None:
         self.router.host(host, app=app, name=name)
 
+    @overload
     def add_middleware(
-        self, middleware_class: _MiddlewareFactory[P] | InlineFunction, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+        self, middleware_class: _MiddlewareFactory[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+
+    @overload
+    def add_middleware(
+        self, middleware_class: InlineFunction[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+
+    def add_middleware(self, middleware_class: Any, *args: Any, **kwargs: Any) -> None:
         """Put a middleware outside those that are there. Raises RuntimeError once the application has
         started."""
         if self.middleware_stack is not None:

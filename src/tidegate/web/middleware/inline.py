@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias
 
 from tidegate.web._exception_handler import handle_exception
 from tidegate.web._sendtracker import enter_inner
@@ -27,7 +27,8 @@ from tidegate.web.requests import Request
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
-InlineFunction: TypeAlias = Callable[..., AsyncGenerator[Any, Any]]
+P = ParamSpec("P")
+InlineFunction: TypeAlias = Callable[Concatenate[Request[Any], P], AsyncGenerator[Any, Any]]
 ENDED = object()
 
 
@@ -65,7 +66,7 @@ class InlineMiddleware:
     Directly around ExceptionMiddleware it does that one's work too.
     """
 
-    def __init__(self, app: ASGIApp, function: InlineFunction, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, app: ASGIApp, function: InlineFunction[...], *args: Any, **kwargs: Any) -> None:
         self.app = app
         self.handlers: Any = None
         if type(app) is ExceptionMiddleware:
@@ -74,7 +75,7 @@ class InlineMiddleware:
         self.whole_app = app
         self.functions = [(function, args, kwargs)]
 
-    def add_outer(self, function: InlineFunction, *args: Any, **kwargs: Any) -> None:
+    def add_outer(self, function: InlineFunction[...], *args: Any, **kwargs: Any) -> None:
         """Put another around these: neighbours share one layer."""
         self.functions.insert(0, (function, args, kwargs))
 
