@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidegate.web import status
-from tidegate.web._exception_handler import HANDLERS_KEY
+from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.exceptions import HTTPException

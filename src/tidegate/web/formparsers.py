@@ -262,6 +262,30 @@ class MultiPartParser:
         self.items.append((self._name, self._file))
 
 
+async def parse_form(
+    headers: Headers,
+    stream: AsyncGenerator[bytes, None],
+    *,
+    max_files: int | float,
+    max_fields: int | float,
+    max_part_size: int,
+) -> FormData:
+    """The form that `stream` holds, by its Content-Type; empty if that is none of a form. Closes `stream`."""
+    media_type, _ = parse_media_type(headers.get("content-type"))
+    try:
+        if media_type == "multipart/form-data":
+            return await MultiPartParser(
+                headers, stream, max_files=max_files, max_fields=max_fields, max_part_size=max_part_size
+            ).parse()
+        if media_type == "application/x-www-form-urlencoded":
+            return await FormParser(
+                headers, stream, max_fields=max_fields, max_part_size=max_part_size
+            ).parse()
+        return FormData()
+    finally:
+        await stream.aclose()
+
+
 class FormMessage(Enum):
     """Kept for what imports it; nothing here uses it."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, cast
 
 import anyio
 
+from tidegate.web._headers import encode_field_value
 from tidegate.web._utils import AwaitableOrContextManager, AwaitableOrContextManagerWrapper
 from tidegate.web.datastructures import (
     URL,
@@ -17,7 +18,6 @@ from tidegate.web.datastructures import (
     Headers,
     QueryParams,
     State,
-    encode_field_value,
 )
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.jsoncodec import current_codec
@@ -37,7 +37,6 @@ else:
 SERVER_PUSH_HEADERS_TO_COPY = {"accept", "accept-encoding", "accept-language", "cache-control", "user-agent"}
 BODY_KEY = "tidegate.web.body"
 MAX_BODY_SIZE_SCOPE_KEY = "tidegate.web.max_body_size"
-MAX_BUFFERED_BODY = 128 * 1024 * 1024  # octets that `body()` takes by itself; `stream()` has no limit
 # What a cookie's quoted value escapes: three octal digits, or any character (http.cookies writes both).
 ESCAPED = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))", re.DOTALL)
 
@@ -210,14 +209,21 @@ async def empty_send(message: Message) -> NoReturn:
     raise RuntimeError("Send channel has not been made available")
 
 
+def content_too_large() -> HTTPException:
+    """RFC 9110 §15.5.14."""
+    return HTTPException(413, detail="Content Too Large")
+
+
 class RequestBody:
     """What has been read of one request's body. Lies in the scope, so every Request on one `receive`
     shares it."""
 
-    __slots__ = ("consumed", "content", "disconnected", "form", "pending", "receive")
+    __slots__ = ("consumed", "content", "disconnected", "form", "limit", "pending", "receive", "received")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int | None = None) -> None:
         self.receive = receive
+        self.limit = limit
+        self.received = 0
         self.content: bytes | None = None
         self.form: FormData | None = None
         self.pending: list[Message] = []
@@ -253,13 +259,27 @@ class Request(HTTPConnection[StateT]):
             state = self.scope.get(BODY_KEY)
             # A middleware that gives another `receive` gives another body.
             if state is None or state.receive != self._receive:
-                state = self.scope[BODY_KEY] = RequestBody(self._receive)
+                state = self.scope[BODY_KEY] = RequestBody(self._receive, self._body_limit())
             self._body_state = state
         return state
 
+    def _body_limit(self) -> int | None:
+        """The application's, unless a `max_body_size` around this counts already."""
+        if MAX_BODY_SIZE_SCOPE_KEY in self.scope:
+            return None
+        limit: int | None = getattr(self.scope.get("app"), "body_limit", None)
+        if limit is not None:
+            for name, value in self.scope["headers"]:
+                if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+                    raise content_too_large()
+        return limit
+
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body in the pieces it arrives in, then `b""`. Raises ClientDisconnect, RuntimeError if it is
-        used up."""
+        """The body in the pieces it arrives in, then `b""`.
+
+        Raises ClientDisconnect; HTTPException 413 over the application's `body_limit`; RuntimeError if it is
+        used up.
+        """
         read = self._read
         if read.content is not None:
             yield read.content
@@ -274,6 +294,10 @@ class Request(HTTPConnection[StateT]):
                 if not message.get("more_body", False):
                     read.consumed = True
                 if data:
+                    if read.limit is not None:
+                        read.received += len(data)
+                        if read.received > read.limit:
+                            raise content_too_large()
                     yield data
             elif message["type"] == "http.disconnect":
                 read.disconnected = True
@@ -281,23 +305,11 @@ class Request(HTTPConnection[StateT]):
         yield b""
 
     async def body(self) -> bytes:
-        """The whole body. Raises HTTPException 413 past MAX_BUFFERED_BODY octets, unless a `max_body_size` of
-        the route or application says what is too much."""
+        """The whole body. Raises what `stream` does."""
         read = self._read
         if read.content is None:
-            chunks: list[bytes] = []
-            size = 0
-            limited = MAX_BODY_SIZE_SCOPE_KEY not in self.scope
-            stream = self.stream()
-            try:
-                async for chunk in stream:
-                    size += len(chunk)
-                    if limited and size > MAX_BUFFERED_BODY:
-                        raise HTTPException(413)
-                    chunks.append(chunk)
-            finally:
-                await stream.aclose()
-            read.content = b"".join(chunks)
+            # Whatever ends this early comes out of the stream, and ends it too.
+            read.content = b"".join([chunk async for chunk in self.stream()])
         return read.content
 
     async def json(self, *, any_type: bool = False) -> Any:
@@ -320,30 +332,22 @@ class Request(HTTPConnection[StateT]):
     async def _parse_form(
         self, max_files: int | float, max_fields: int | float, max_part_size: int
     ) -> FormData:
-        from tidegate.web.formparsers import FormParser, MultiPartException, MultiPartParser, parse_media_type
+        from tidegate.web.formparsers import MultiPartException, parse_form
 
-        media_type, _ = parse_media_type(self.headers.get("content-type"))
-        stream = self.stream()
+        failure: MultiPartException | None = None
         try:
-            if media_type == "multipart/form-data":
-                return await MultiPartParser(
-                    self.headers,
-                    stream,
-                    max_files=max_files,
-                    max_fields=max_fields,
-                    max_part_size=max_part_size,
-                ).parse()
-            if media_type == "application/x-www-form-urlencoded":
-                return await FormParser(
-                    self.headers, stream, max_fields=max_fields, max_part_size=max_part_size
-                ).parse()
+            return await parse_form(
+                self.headers,
+                self.stream(),
+                max_files=max_files,
+                max_fields=max_fields,
+                max_part_size=max_part_size,
+            )
         except MultiPartException as error:
-            if "app" in self.scope:
-                raise HTTPException(status_code=400, detail=error.message) from error
-            raise
-        finally:
-            await stream.aclose()
-        return FormData()
+            if "app" not in self.scope:
+                raise
+            failure = error
+        raise HTTPException(status_code=400, detail=failure.message) from failure
 
     def form(
         self,

@@ -9,7 +9,7 @@ import stat
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
-from tidegate.web._exception_handler import HANDLERS_KEY
+from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import get_route_path
 from tidegate.web.concurrency import in_file_thread
 from tidegate.web.datastructures import URL, Headers
