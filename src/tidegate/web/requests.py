@@ -238,7 +238,7 @@ class Request(HTTPConnection[StateT]):
             return None
         limit: int | None = getattr(self.scope.get("app"), "body_limit", None)
         if limit is not None:
-            for name, value in self.scope["headers"]:
+            for name, value in self.scope.get("headers", ()):
                 if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
                     raise content_too_large()
         return limit
