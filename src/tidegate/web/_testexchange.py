@@ -90,7 +90,7 @@ class Target:
         if self.raise_server_exceptions:
             if exchange.error is not None:
                 raise exchange.error
-            assert exchange.response_started, "The test client did not receive any response."
+            assert exchange.response_started, "TestClient did not receive any response."
         return {"status": 500, "headers": []}
 
 
