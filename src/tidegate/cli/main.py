@@ -141,6 +141,10 @@ def check(config: Config) -> None:
         from tidegate.cli.logging import read_log_config
 
         read_log_config(config.logging.config)
+    if any(config.scheme_of(bind) == "https" for bind in config.binds):
+        from tidegate.server.listening import Listening
+
+        Listening(config, config.binds, http2=True)
     if config.reload:
         _check_installed("--reload", "watchfiles", "tidegate[reload]")
     if config.loop == "uvloop":

@@ -7,7 +7,8 @@ cdef class Peers:
     cdef public tuple client
     cdef public tuple server
     cdef public str scheme
+    cdef public dict tls
     cdef dict _template
 
-    @cython.locals(scope=dict)
+    @cython.locals(scope=dict, tls=dict)
     cpdef dict http_scope(self, RequestHead head, str root_path, dict state, dict extensions)

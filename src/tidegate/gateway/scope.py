@@ -8,11 +8,12 @@ from tidegate.http.head import RequestHead
 class Peers:
     """The two ends of a connection, as every request on it names them.
 
+    `tls` is the content of the extension of that name, None without TLS.
     `client` and `server` are (host, port), (path, None) for a Unix socket's server, or None where unknown; `scheme` is
     "http" or "https".
     """
 
-    __slots__ = ("_template", "client", "scheme", "server")
+    __slots__ = ("_template", "client", "scheme", "server", "tls")
 
     def __init__(
         self, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str
@@ -20,6 +21,7 @@ class Peers:
         self.client = client
         self.server = server
         self.scheme = scheme
+        self.tls: dict[str, Any] | None = None
         # Copied for each request: faster than to build as many items anew.
         self._template: dict[str, Any] = {
             "type": "http",
@@ -42,6 +44,11 @@ class Peers:
         self, head: RequestHead, root_path: str, state: dict[str, Any], extensions: dict[str, Any]
     ) -> dict[str, Any]:
         """A fresh scope: the application may change all of it."""
+        tls = self.tls
+        if tls is not None:
+            tls = tls.copy()
+            tls["client_cert_chain"] = tls["client_cert_chain"][:]
+            extensions["tls"] = tls
         scope = self._template.copy()
         scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
         scope["http_version"] = head.http_version

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
-from tidegate.config import Config
+from tidegate.config import Bind, Config
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.exchange import HTTPExchange
@@ -28,10 +28,11 @@ from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Limits
-from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
+from tidegate.net.listeners import Listener, connection_limit, open_listener
 from tidegate.net.tcp import Acceptor
 from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
+from tidegate.server.listening import Listening
 from tidegate.server.loader import detect_interface, load_application
 from tidegate.version import __version__
 
@@ -59,6 +60,8 @@ class Server:
     """Serves `app`, an ASGI or WSGI application or its import string.
 
     `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
+    `binds` says for each of them which address it was opened for; without it, the first of `config.binds`, or, where
+    they are as many, the one in its place.
     Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
 
         async with Server(app, Config(binds=(Bind(port=0),))) as server:
@@ -68,11 +71,22 @@ class Server:
     """
 
     def __init__(
-        self, app: Any, config: Config | None = None, *, sockets: Sequence[socket.socket] | None = None
+        self,
+        app: Any,
+        config: Config | None = None,
+        *,
+        sockets: Sequence[socket.socket] | None = None,
+        binds: Sequence[Bind] | None = None,
     ) -> None:
         self._app = app
         self._config = Config() if config is None else config
         self._given = sockets
+        if binds is None:
+            binds = self._config.binds
+            if sockets is not None and len(sockets) != len(binds):
+                binds = [binds[0]] * len(sockets)
+        self._binds = binds
+        self._listening: Listening | None = None
         self._listeners: list[Listener] = []
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
@@ -108,12 +122,23 @@ class Server:
                     with suppress(NotImplementedError):
                         loop.add_signal_handler(number, self._on_signal, number)
                         handled.append(number)
+                if self._listening is not None and self._listening.secure:
+                    # Without certificates a hang-up has its usual effect.
+                    loop.add_signal_handler(signal.SIGHUP, self.reload_certificates)
+                    handled.append(signal.SIGHUP)
             await self._start(sockets, app)
             await self._shutdown_asked.wait()
             await self._stop()
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
+
+    def reload_certificates(self) -> bool:
+        """Take the certificates as they are on disk now, for new connections; the others go on with theirs.
+
+        False where one of them is faulty: that is logged, and it stays as it was.
+        """
+        return self._listening is None or self._listening.reload()
 
     async def __aenter__(self) -> "Server":
         await self._start(*self._prepare())
@@ -137,6 +162,8 @@ class Server:
     def _prepare(self) -> tuple[list[socket.socket], ASGIApplication]:
         # Bound first, so that a busy port is told before the application starts; listened on last.
         sockets: list[socket.socket] = []
+        # And before that, the certificates are looked at.
+        self._listening = Listening(self._config, self._binds, http2=False)
         try:
             if self._given is None:
                 sockets.extend(open_listener(bind) for bind in self._config.binds)
@@ -175,7 +202,13 @@ class Server:
         self._wheel = TimerWheel(loop)
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        self._listeners = [Listener(each, config.backlog, self._acceptor) for each in sockets]
+        listening = self._listening or Listening(config, self._binds, http2=False)
+        https_port = listening.https_port(sockets, self._binds)
+        self._listeners = [
+            listening.make(each, bind, self._acceptor, https_port)
+            for each, bind in zip(sockets, self._binds, strict=True)
+        ]
+        listening.watch(loop)
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
@@ -280,20 +313,36 @@ class Server:
         defaults = ResponseDefaults(
             SERVER if config.server_header else None, config.date_header, config.headers
         )
-        defaults.set_date(format_date(time.time()))
+        secure_defaults = defaults
+        if config.tls.hsts is not None:
+            hsts = (b"strict-transport-security", config.tls.hsts.encode())
+            secure_defaults = ResponseDefaults(
+                SERVER if config.server_header else None, config.date_header, (*config.headers, hsts)
+            )
+        for each in (defaults, secure_defaults):
+            each.set_date(format_date(time.time()))
+        handshakes = 0
+        extension = None
+        if self._listening is not None and self._listening.secure:
+            from tidegate.net.tls import tls_extension
+
+            extension = tls_extension
+            handshakes = self._listening.max_handshakes
         return Acceptor(
             loop,
             wheel,
             gateway,
             wire_limits,
             defaults,
-            max_connections=connection_limit(limits.connections),
+            max_connections=max(1, connection_limit(limits.connections + handshakes) - handshakes),
             write_timeout=timeouts.write,
             write_buffer=limits.write_buffer,
             linger=timeouts.linger,
             open_websocket=self._websocket_opener(gateway),
             request_refused=self._refusal_logger(),
             connections_changed=self._connections_changed,
+            secure_defaults=secure_defaults,
+            tls_extension=extension,
         )
 
     def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
@@ -366,7 +415,7 @@ class Server:
         kind = type(loop).__module__.partition(".")[0]
         version = ".".join(map(str, sys.version_info[:3]))
         for listener in self._listeners:
-            logger.info("Listening on %s", describe(listener.socket))
+            logger.info("Listening on %s", listener.describe())
         logger.info(
             "Tidegate %s (%s), Python %s, %s, process %d: ready",
             __version__,
@@ -384,7 +433,10 @@ class Server:
         if acceptor is None or wheel is None:
             return
         now = time.time()
-        acceptor.defaults.set_date(format_date(now))
+        date = format_date(now)
+        acceptor.defaults.set_date(date)
+        if acceptor.secure_defaults is not acceptor.defaults:
+            acceptor.secure_defaults.set_date(date)
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
         # At the turn of each second, when the date changes.
@@ -430,16 +482,22 @@ class Server:
         config = self._config
         timeouts = config.timeouts
         acceptor, gateway, wheel, lifespan = self._acceptor, self._gateway, self._wheel, self._lifespan
-        if acceptor is None or gateway is None or wheel is None or lifespan is None:
+        listening = self._listening
+        if acceptor is None or gateway is None or wheel is None or lifespan is None or listening is None:
             return
         acceptor.shutting_down = True
         gateway.shutdown_started()
         for listener in self._listeners:
             await listener.drain(DRAIN_BACKLOG)
             listener.close(unlink=self._given is None)
+        listening.hurry(wheel.now + timeouts.shutdown_idle)
         for protocol in list(acceptor.connections):
             protocol.shutdown()
-        await self._wait(lambda: not acceptor.connections and not gateway.calls, timeouts.graceful_shutdown)
+        await self._wait(
+            lambda: not acceptor.connections and not gateway.calls and not listening.handshakes,
+            timeouts.graceful_shutdown,
+        )
+        listening.close()
         if acceptor.connections or gateway.calls:
             logger.warning(
                 "Closing %d connections; %d requests are unfinished",
