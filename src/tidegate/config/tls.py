@@ -103,8 +103,8 @@ class TLS(Section):
         none="auto",
     )
 
-    def __post_init__(self) -> None:
-        Section.__post_init__(self)
+    def check(self) -> None:
+        """Look at what fits together, and what does not. Raises ConfigError."""
         if self.keyfile and len(self.keyfile) != len(self.certfile):
             raise ConfigError(
                 f"ssl_keyfile: {len(self.keyfile)} keys for {len(self.certfile)} certificates: give one key for "
@@ -114,5 +114,3 @@ class TLS(Section):
             raise ConfigError(
                 f"ssl_cert_reqs: {self.cert_reqs}, and nothing to verify certificates with: give --ssl-ca-certs"
             )
-        if not self.alpn:
-            raise ConfigError("ssl_alpn: there is no protocol: give h2 or http/1.1")

@@ -79,6 +79,34 @@ class Handshakes:
             handshake.cut()
 
 
+class QuietLoop:
+    """The event loop, for aiofastnet, that hears nothing of clients which leave within their handshake.
+
+    aiofastnet tells the loop's exception handler of them, which logs an error for each.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # What it calls often, without the way through __getattr__.
+        self.call_soon = loop.call_soon
+        self.call_later = loop.call_later
+        self.add_reader = loop.add_reader
+        self.remove_reader = loop.remove_reader
+        self.add_writer = loop.add_writer
+        self.remove_writer = loop.remove_writer
+        self.create_future = loop.create_future
+        self.get_debug = loop.get_debug
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        # The class is what it gives, in place of an instance.
+        if error is not ConnectionResetError and not isinstance(error, OSError):
+            self._loop.call_exception_handler(context)
+
+
 class TLSListener(Listener):
     """Accepts TLS connections from one bound socket."""
 
@@ -98,6 +126,7 @@ class TLSListener(Listener):
         self.handshakes = handshakes
         self.acceptor = acceptor
         self.factory = self._factory()
+        self.quiet_loop = QuietLoop(acceptor.loop)
         self._retry: asyncio.TimerHandle | None = None
         if not logger.isEnabledFor(logging.DEBUG):
             # It logs each handshake that fails, as an error.
@@ -249,7 +278,7 @@ class Handshake(TimedWire):
                 await acceptor.loop.connect_accepted_socket(listener.factory, connected, **options)
             else:
                 options |= {"ssl_incoming_bio_size": BUFFER, "ssl_outgoing_bio_size": BUFFER}
-                await connect(acceptor.loop, listener.factory, connected, **options)
+                await connect(listener.quiet_loop, listener.factory, connected, **options)
         except OSError as error:
             logger.debug("A TLS handshake failed: %s", error or type(error).__name__)
             connected.close()

@@ -65,7 +65,9 @@ cdef class TCPProtocol(TimedWire):
 
     @cython.locals(acceptor=Acceptor)
     cpdef object connection_made(self, object transport)
+    @cython.locals(written=Py_ssize_t)
     cpdef object data_received(self, bytes data)
+    cdef object _look_for_reset(self)
     cdef object _begin_http2(self, bytes data)
     @cython.locals(acceptor=Acceptor, gateway=Gateway, peers=Peers)
     cpdef object open_handler(self, object stream, RequestHead head)

@@ -256,7 +256,18 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
                 if data[0] == 0x50 and begins_preface(data):
                     self._begin_http2(data)
                     return
+            written = self._written
             self._connection.receive_data(data, self._acceptor.wheel.now)
+            if self._secure and self._written == written and self._state == OPEN:
+                self._look_for_reset()
+
+    def _look_for_reset(self) -> None:
+        # A reset right behind data: uvloop calls a reader once for both, and never again; aiofastnet, which reads once
+        # and counts on being called again, does not see it. (What is written next would.)
+        connected = self._transport.get_extra_info("socket")
+        if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._transport.pause_reading()
+            self._transport.abort()
 
     def _begin_http2(self, data: bytes) -> None:
         # `data`, the first that came, is HTTP/2's preface, or the beginning of it.
@@ -346,7 +357,11 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def resume_reading(self) -> None:
         if self._state == OPEN and not self._eof:
-            self._transport.resume_reading()
+            try:
+                self._transport.resume_reading()
+            except RuntimeError:
+                # uvloop has seen a reset (see `_look_for_reset`), and will not watch the connection again.
+                self._transport.abort()
 
     def flush_soon(self) -> None:
         if not self._flush_scheduled:

@@ -29,6 +29,7 @@ class Listening:
         self._certificates: dict[TLS, Certificates] = {}
         self._handshakes: Handshakes | None = None
         self._watcher: CertificateWatcher | None = None
+        config.tls.check()
         for bind in binds:
             if config.scheme_of(bind) == "https":
                 self._load(config.tls_of(bind), http2)
@@ -36,6 +37,7 @@ class Listening:
     def _load(self, settings: "TLS", http2: bool) -> None:
         if settings in self._certificates:
             return
+        settings.check()
         from tidegate.net.handshakes import Handshakes
         from tidegate.net.tls import Certificates
 
