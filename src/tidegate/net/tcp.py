@@ -419,10 +419,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def _end_secure(self) -> None:
         self._flushing = False
-        # Sends close_notify (RFC 8446 §6.1), then discards what comes until the peer's.
+        # Sends close_notify (RFC 8446 §6.1), then discards what comes until the peer's. Not aborted then, where nobody
+        # has to linger: aiofastnet's transports, with their buffers, live on until the time for it is over.
         self._transport.close()
-        if self._state == CLOSING:
-            self._transport.abort()
 
     def _unsent(self) -> int:
         unsent: int = (
