@@ -145,7 +145,7 @@ def check(config: Config) -> None:
     if any(config.scheme_of(bind) == "https" for bind in config.binds):
         from tidegate.server.listening import Listening
 
-        Listening(config, config.binds, http2=True)
+        Listening(config, config.binds, http2=config.http2)
     if config.reload:
         _check_installed("--reload", "watchfiles", "tidegate[reload]")
     if config.loop == "uvloop":

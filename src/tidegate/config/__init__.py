@@ -212,6 +212,31 @@ class Limits(Section):
         Size(0, 2**30),
         "Most of a body the application left unread that is read to keep the connection.",
     )
+    h2_streams: int = option(100, Integer(1, 65536), "Most concurrent requests on one HTTP/2 connection.")
+    h2_frame: int = option(16384, Size(16384, 2**20), "Largest HTTP/2 frame that is taken.")
+    h2_window: int = option(
+        65535,
+        Size(1, 2**31 - 1),
+        "Unread body that an HTTP/2 client may send for one request, to begin with.",
+    )
+    h2_max_window: int = option(
+        2**20,
+        Size(1, 2**31 - 1),
+        "The same, for a client that sends fast and an application that reads as fast.",
+    )
+    h2_connection_window: int = option(
+        4 * 2**20,
+        Size(65535, 2**31 - 1),
+        "What an HTTP/2 client may send at once on one connection, and the most that its windows grow together.",
+    )
+    h2_resets: int = option(
+        500, Integer(1), "Most HTTP/2 requests that a client may cancel, or break, in 10 seconds."
+    )
+    h2_control: int = option(
+        2000,
+        Integer(100),
+        "Most HTTP/2 frames of no use (as PING and SETTINGS) in 10 seconds, beyond those that requests need.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +270,18 @@ class Timeouts(Section):
     )
     linger: float = option(
         2.0, Seconds(), "Discard input after the last answer for this long, so that a reset does not eat it."
+    )
+    h2_settings: float = option(
+        10.0, Seconds(above=True), "Time for an HTTP/2 client's preface, and for it to acknowledge ours."
+    )
+    h2_ping: float | None = option(
+        30.0,
+        Seconds(above=True),
+        "Ping an HTTP/2 client that has open requests, and sends nothing.",
+        none="off",
+    )
+    h2_ping_answer: float = option(
+        20.0, Seconds(above=True), "Time for the answer to such a ping; then the connection is cut."
     )
     graceful_shutdown: float = option(
         15.0,
@@ -427,6 +464,17 @@ class Config(Section):
         Choice("all", "navigate", "off"),
         "Who is offered 103 Early Hints over HTTP/1.1; `navigate` is browsers that open a page.",
         group="HTTP",
+    )
+
+    http2: bool = option(True, Flag(), "Speak HTTP/2.", group="HTTP")
+    h2c: bool = option(
+        True,
+        Flag(),
+        "Speak HTTP/2 without TLS too, to clients that begin with it (prior knowledge).",
+        group="HTTP",
+    )
+    h2c_upgrade: bool = option(
+        False, Flag(), "Let clients upgrade from HTTP/1.1 to HTTP/2, without TLS (deprecated).", group="HTTP"
     )
 
     reload: bool = option(

@@ -3,12 +3,12 @@ cimport cython
 from tidegate.gateway.application cimport Exchange, Gateway
 from tidegate.gateway.awaitable cimport Receiver, Waiter
 from tidegate.gateway.scope cimport Peers
-from tidegate.http.fields cimport response_fields
+from tidegate.http.fields cimport checked_field, response_fields
 from tidegate.http.head cimport RequestHead, ResponseHead
 from tidegate.http.stream cimport Stream
 
 cdef int EXPECT_START, HELD, STREAMING, EXPECT_TRAILERS, COMPLETE, GONE
-cdef int START, BODY, PATHSEND, ZEROCOPYSEND, EARLY_HINT
+cdef int START, BODY, PATHSEND, ZEROCOPYSEND, EARLY_HINT, PUSH
 cdef int GO, IGNORE, TELL
 cdef int COLUMNS
 cdef bytes ACTIONS
@@ -31,7 +31,7 @@ cdef class HTTPExchange(Exchange):
     cdef Py_ssize_t _due
     cdef public Py_ssize_t body_sent
 
-    @cython.locals(gateway=Gateway, request=RequestHead)
+    @cython.locals(gateway=Gateway, request=RequestHead, extensions=dict)
     cpdef object call_application(self, object app)
     @cython.locals(state=int)
     cpdef void application_ended(self, object error) except *
@@ -60,5 +60,6 @@ cdef class HTTPExchange(Exchange):
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t, end=bint)
     cdef void _send_descriptor(self, int descriptor, object offset, object count, bint more) except *
     cdef void _take_early_hint(self, dict message) except *
+    cdef void _take_push(self, dict message) except *
     cdef void _take_trailers(self, dict message) except *
     cdef void _finish(self) except *

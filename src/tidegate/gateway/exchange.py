@@ -17,7 +17,7 @@ from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, i
 from tidegate.gateway.awaitable import READY, Receiver, Waiter
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
-from tidegate.http.fields import link_fields, response_fields, trailer_fields
+from tidegate.http.fields import checked_field, link_fields, response_fields, trailer_fields
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead, ResponseHead
 from tidegate.http.stream import Stream
 
@@ -32,6 +32,7 @@ BODY = response.BODY
 PATHSEND = response.PATHSEND
 ZEROCOPYSEND = response.ZEROCOPYSEND
 EARLY_HINT = response.EARLY_HINT
+PUSH = response.PUSH
 GO = response.GO
 IGNORE = response.IGNORE
 TELL = response.TELL
@@ -126,7 +127,10 @@ class HTTPExchange(Exchange):
     def call_application(self, app: ASGIApplication) -> Any:
         gateway = self._gateway
         request = self.request
-        scope = self.peers.http_scope(request, gateway.root_path, gateway.state, gateway.extensions(request))
+        extensions = gateway.extensions(request)
+        if self._stream.can_push():
+            extensions["http.response.push"] = {}
+        scope = self.peers.http_scope(request, gateway.root_path, gateway.state, extensions)
         return app(scope, self.receive, self.send)
 
     def application_ended(self, error: BaseException | None) -> None:
@@ -144,6 +148,7 @@ class HTTPExchange(Exchange):
             self._response = GONE
             self._finish()
             self._stream.reset()
+        self._stream.release()
 
     def _answer_500(self) -> None:
         head = ResponseHead(500)
@@ -222,6 +227,8 @@ class HTTPExchange(Exchange):
             self._take_file(checked)
         elif kind == EARLY_HINT:
             self._take_early_hint(checked)
+        elif kind == PUSH:
+            self._take_push(checked)
         else:
             self._take_trailers(checked)
         if not self._in_step:
@@ -372,6 +379,13 @@ class HTTPExchange(Exchange):
         if links and self._gateway.hints_allowed(self.request):
             self._stream.send_informational(103, links)
             self._stream.flush()
+
+    def _take_push(self, message: dict[str, Any]) -> None:
+        path = message.get("path")
+        if not isinstance(path, str) or not path.startswith("/") or not path.isascii():
+            raise ApplicationError("'path' is a str of ASCII that begins with '/'")
+        fields = [checked_field(item) for item in message.get("headers", ())]
+        self._stream.push(path.encode("ascii"), fields)
 
     def _take_trailers(self, message: dict[str, Any]) -> None:
         fields = self._trailers

@@ -19,6 +19,7 @@ PATHSEND = 2
 ZEROCOPYSEND = 3
 EARLY_HINT = 4
 TRAILERS = 5
+PUSH = 6
 MESSAGES = {
     "http.response.start": START,
     "http.response.body": BODY,
@@ -26,8 +27,9 @@ MESSAGES = {
     "http.response.zerocopysend": ZEROCOPYSEND,
     "http.response.early_hint": EARLY_HINT,
     "http.response.trailers": TRAILERS,
+    "http.response.push": PUSH,
 }
-COLUMNS = 6
+COLUMNS = 7
 
 BAD = 0  # the application is told by an ApplicationError
 GO = 1
@@ -36,13 +38,13 @@ TELL = 3  # ClientDisconnected
 
 ACTIONS = bytes(
     (
-        # START, BODY, PATHSEND, ZEROCOPYSEND, EARLY_HINT, TRAILERS
-        *(GO, BAD, BAD, BAD, GO, BAD),  # EXPECT_START
-        *(BAD, GO, GO, GO, GO, BAD),  # HELD
-        *(BAD, GO, BAD, GO, IGNORE, BAD),  # STREAMING
-        *(BAD, BAD, BAD, BAD, IGNORE, GO),  # EXPECT_TRAILERS
-        *(IGNORE, IGNORE, IGNORE, IGNORE, IGNORE, IGNORE),  # COMPLETE
-        *(TELL, TELL, TELL, TELL, TELL, TELL),  # GONE
+        # START, BODY, PATHSEND, ZEROCOPYSEND, EARLY_HINT, TRAILERS, PUSH
+        *(GO, BAD, BAD, BAD, GO, BAD, GO),  # EXPECT_START
+        *(BAD, GO, GO, GO, GO, BAD, GO),  # HELD
+        *(BAD, GO, BAD, GO, IGNORE, BAD, GO),  # STREAMING
+        *(BAD, BAD, BAD, BAD, IGNORE, GO, GO),  # EXPECT_TRAILERS
+        *(IGNORE, IGNORE, IGNORE, IGNORE, IGNORE, IGNORE, IGNORE),  # COMPLETE
+        *(TELL, TELL, TELL, TELL, TELL, TELL, TELL),  # GONE
     )
 )
 

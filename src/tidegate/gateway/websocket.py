@@ -275,6 +275,7 @@ class WebSocketExchange(MessageReceiver):
             self._log_failure(error)
         if state == ACCEPTED:
             self._close(codes.NORMAL_CLOSURE if error is None else codes.INTERNAL_ERROR, "", CLOSED)
+        self._stream.release()
 
     # --- receive
 
@@ -410,7 +411,7 @@ class WebSocketExchange(MessageReceiver):
         )
         self._connection = connection
         self._state = ACCEPTED
-        self.status = 101
+        self.status = 101 if self.request.http_version == "1.1" else 200
         if self.started_at:
             self.first_byte_at = perf_counter()
         if self._writing_paused:

@@ -4,6 +4,16 @@
 NO_CONTENT = -1
 UNKNOWN_LENGTH = -2
 
+# Methods that are looked up rather than checked: octets -> ASGI's form.
+METHODS = {
+    method.encode(): method
+    for method in (
+        *("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"),
+        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
+    )
+}
+MAX_METHOD = 32  # octets
+
 
 class RequestHead:
     """A request's control data and header section, validated.

@@ -23,12 +23,17 @@ cdef class Stream:
     cpdef void flush(self) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
+    cpdef bint can_push(self) except -1
+    cpdef void push(self, bytes path, list fields) except *
+    cpdef void release(self) except *
     cpdef void reset(self) except *
 
 
 cdef class Wire:
     cpdef void write(self, bytes data) except *
     cpdef void send_file(self, bytes data, int descriptor, Py_ssize_t offset, Py_ssize_t count) except *
+    cpdef bytes read_file(self, int descriptor, Py_ssize_t offset, Py_ssize_t count)
+    cpdef void close_file(self, int descriptor) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
     cpdef void flush_soon(self) except *

@@ -91,6 +91,17 @@ class Stream:
     def resume_reading(self) -> None:
         """Undo `pause_reading`."""
 
+    def can_push(self) -> bool:
+        """Whether the client takes server push on this stream now."""
+        return False
+
+    def push(self, path: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+        """Answer a GET request of this path and header section too, though the client has not sent it (RFC 9113
+        §8.4); nothing happens where it takes none."""
+
+    def release(self) -> None:
+        """The application has ended."""
+
     def reset(self) -> None:
         """Cut the exchange so that the peer can tell that the answer is incomplete. The handler hears no
         more."""
@@ -107,6 +118,13 @@ class Wire:
 
     def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
         """Queue `data`, then `count` octets of an open file; owns and closes the descriptor."""
+
+    def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
+        """Up to `count` octets of an open file; none where it ends before `offset`, or cannot be read."""
+        raise NotImplementedError
+
+    def close_file(self, descriptor: int) -> None:
+        """Close a file that was given to a `Stream`."""
 
     def pause_reading(self) -> None:
         """Deliver no more data until `resume_reading`; idempotent."""

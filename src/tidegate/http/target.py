@@ -7,6 +7,20 @@ _HEX = b"0123456789ABCDEFabcdef"
 _UNRESERVED = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~"
 _SUB_DELIMS = b"!$&'()*+,;="
 
+# What an octet is in a request target: its end, plain, the first "?", or to be decoded. Octets that RFC 3986 forbids
+# but that cannot be taken for a delimiter pass, as curl and browsers send them.
+TARGET_END, TARGET_PLAIN, TARGET_QUESTION, TARGET_ENCODED = range(4)
+TARGET = bytes(
+    TARGET_END
+    if c <= 0x20 or c in b"#\x7f"
+    else TARGET_QUESTION
+    if c == 0x3F
+    else TARGET_ENCODED
+    if c == 0x25 or c >= 0x80
+    else TARGET_PLAIN
+    for c in range(256)
+)
+
 # Indexed by an octet, 1 where it may stand in a reg-name, apart from the "%" of an escape (RFC 3986 §3.2.2).
 _REG_NAME = bytes(c in _UNRESERVED + _SUB_DELIMS for c in range(256))
 

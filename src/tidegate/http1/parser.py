@@ -6,8 +6,8 @@ What two parsers could read differently is refused (§11.2).
 from tidegate.http.errors import RequestError
 from tidegate.http.fields import KNOWN, TOKEN, is_token, list_members
 from tidegate.http.framing import parse_content_length
-from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead
-from tidegate.http.target import decode_path, is_authority, split_absolute
+from tidegate.http.head import MAX_METHOD, METHODS, NO_CONTENT, UNKNOWN_LENGTH, RequestHead
+from tidegate.http.target import TARGET, decode_path, is_authority, split_absolute
 from tidegate.http1.section import FieldSection
 
 _CONNECTION = KNOWN[b"connection"]
@@ -20,28 +20,10 @@ _TRANSFER_ENCODING = KNOWN[b"transfer-encoding"]
 _UPGRADE = KNOWN[b"upgrade"]
 
 _TOKEN = TOKEN
-_METHODS = {
-    method.encode(): method
-    for method in (
-        *("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"),
-        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
-    )
-}
-_MAX_METHOD = 32
+_METHODS = METHODS
+_MAX_METHOD = MAX_METHOD
 
-# An octet of a request target: it ends there, it is plain, "?", or it has to be decoded. Octets that RFC 3986
-# forbids but that cannot be taken for a delimiter pass, as curl and browsers send them.
-_END, _PLAIN, _QUESTION, _ENCODED = range(4)
-_TARGET = bytes(
-    _END
-    if c <= 0x20 or c in b"#\x7f"
-    else _QUESTION
-    if c == 0x3F
-    else _ENCODED
-    if c == 0x25 or c >= 0x80
-    else _PLAIN
-    for c in range(256)
-)
+_TARGET = TARGET
 
 # What may stand at each octet of an HTTP-version and its CRLF (RFC 9112 §2.3).
 _VERSION = (b"H", b"T", b"T", b"P", b"/", b"0123456789", b".", b"0123456789", b"\r", b"\n")

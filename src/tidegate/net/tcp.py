@@ -43,14 +43,14 @@ LOST = 3
 
 OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
 RequestRefused = Callable[[RequestError, RequestHead | None], None]
-OpenHTTP2 = Callable[[Wire, OpenHandler, RequestRefused, float], Connection]
+OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float], Connection]
 
 
 class Acceptor:
     """What the connections of one server share.
 
-    `open_http2(wire, open_handler, request_refused, now)` makes a connection of HTTP/2, None where it is not spoken;
-    `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in `preface_timeout` seconds.
+    `open_http2(wire, defaults, open_handler, request_refused, now)` makes a connection of HTTP/2; it is None where that
+    is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in `preface_timeout` seconds.
     """
 
     __slots__ = (
@@ -285,7 +285,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def _open_http2(self, now: float) -> Connection:
         acceptor = self._acceptor
         opened: Any = acceptor.open_http2
-        connection: Connection = opened(self, self.open_handler, self.refused, now)
+        defaults = acceptor.secure_defaults if self._secure else acceptor.defaults
+        connection: Connection = opened(self, defaults, self.open_handler, self.refused, now)
         if acceptor.shutting_down:
             connection.shutdown(now)
         return connection
@@ -572,6 +573,15 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             self._enqueue(FileTransfer(descriptor, offset, count))
         else:
             self._start_file(data, FileTransfer(descriptor, offset, count))
+
+    def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
+        try:
+            return os.pread(descriptor, count, offset)
+        except OSError:
+            return b""
+
+    def close_file(self, descriptor: int) -> None:
+        os.close(descriptor)
 
     def _enqueue(self, item: Any) -> None:
         if self._queue is None:

@@ -22,14 +22,15 @@ from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
 from tidegate.http import head
+from tidegate.http.connection import Connection
 from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Limits
 from tidegate.net.listeners import Listener, connection_limit, open_listener
-from tidegate.net.tcp import Acceptor
+from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
 from tidegate.server.listening import Listening
@@ -38,6 +39,7 @@ from tidegate.version import __version__
 
 if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketSettings
+    from tidegate.http2.limits import H2Limits
 
 logger = logging.getLogger("tidegate")
 
@@ -164,7 +166,7 @@ class Server:
         # Bound first, so that a busy port is told before the application starts; listened on last.
         sockets: list[socket.socket] = []
         # And before that, the certificates are looked at.
-        self._listening = Listening(self._config, self._binds, http2=False)
+        self._listening = Listening(self._config, self._binds, http2=self._config.http2)
         try:
             if self._given is None:
                 sockets.extend(open_listener(bind) for bind in self._config.binds)
@@ -203,7 +205,7 @@ class Server:
         self._wheel = TimerWheel(loop)
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        listening = self._listening or Listening(config, self._binds, http2=False)
+        listening = self._listening or Listening(config, self._binds, http2=self._config.http2)
         https_port = listening.https_port(sockets, self._binds)
         self._listeners = [
             listening.make(each, bind, self._acceptor, https_port)
@@ -345,6 +347,59 @@ class Server:
             connections_changed=self._connections_changed,
             secure_defaults=secure_defaults,
             tls_extension=extension,
+            open_http2=self._http2_opener() if config.http2 else None,
+            h2c=config.h2c,
+            preface_timeout=timeouts.h2_settings,
+        )
+
+    def _http2_opener(self) -> OpenHTTP2:
+        limits: Any = None
+
+        def open_http2(
+            wire: Wire,
+            defaults: ResponseDefaults,
+            open_handler: OpenHandler,
+            request_refused: RequestRefused,
+            now: float,
+        ) -> Connection:
+            # Loaded with the first connection: a server without any is to be small.
+            from tidegate.http2.connection import H2Connection
+
+            nonlocal limits
+            if limits is None:
+                limits = self._http2_limits()
+            return H2Connection(wire, limits, defaults, open_handler, request_refused, now)
+
+        return open_http2
+
+    def _http2_limits(self) -> "H2Limits":
+        from tidegate.http2.limits import H2Limits
+
+        limits = self._config.limits
+        timeouts = self._config.timeouts
+        return H2Limits(
+            max_streams=limits.h2_streams,
+            max_header_list=limits.head,
+            max_fields=limits.fields,
+            max_target=limits.request_line,
+            max_content=-1 if limits.body is None else limits.body,
+            max_trailers=limits.trailers,
+            max_frame=limits.h2_frame,
+            window=limits.h2_window,
+            max_window=max(limits.h2_window, limits.h2_max_window),
+            connection_window=limits.h2_connection_window,
+            write_buffer=limits.write_buffer,
+            max_resets=limits.h2_resets,
+            max_control=limits.h2_control,
+            settings_timeout=timeouts.h2_settings,
+            head_timeout=timeouts.head,
+            idle_timeout=timeouts.keep_alive,
+            ping_interval=timeouts.h2_ping or 0.0,
+            ping_timeout=timeouts.h2_ping_answer,
+            write_timeout=timeouts.write,
+            body_rate=timeouts.min_body_rate,
+            body_window=timeouts.body_rate_window,
+            shutdown_idle=timeouts.shutdown_idle,
         )
 
     def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:

@@ -1,0 +1,23 @@
+cdef class H2Limits:
+    cdef public Py_ssize_t max_streams
+    cdef public Py_ssize_t max_header_list
+    cdef public Py_ssize_t max_fields
+    cdef public Py_ssize_t max_target
+    cdef public Py_ssize_t max_content
+    cdef public Py_ssize_t max_trailers
+    cdef public Py_ssize_t max_frame
+    cdef public Py_ssize_t window
+    cdef public Py_ssize_t max_window
+    cdef public Py_ssize_t connection_window
+    cdef public Py_ssize_t write_buffer
+    cdef public Py_ssize_t max_resets
+    cdef public Py_ssize_t max_control
+    cdef public double settings_timeout
+    cdef public double head_timeout
+    cdef public double idle_timeout
+    cdef public double ping_interval
+    cdef public double ping_timeout
+    cdef public double write_timeout
+    cdef public double body_rate
+    cdef public double body_window
+    cdef public double shutdown_idle
