@@ -116,7 +116,7 @@ class StreamTable(FrameSender):
     def take_id(self, stream_id: int) -> None:
         """The client opens stream `stream_id` (§5.1.1). Raises ProtocolError."""
         if stream_id > self._last_id and stream_id & 1:
-            if stream_id - self._last_id > 2 and self._last_id:
+            if stream_id - self._last_id > 2:
                 self._gaps.append((self._last_id, stream_id))
                 if len(self._gaps) > MAX_GAPS:
                     del self._gaps[0]
@@ -145,7 +145,7 @@ class StreamTable(FrameSender):
             self.cut_stream(stream, code)
         else:
             self.send_frame(encode_reset(stream_id, code))
-            self.cancelled(stream_id)
+        self.cancelled(stream_id)
 
     def reset_stream(self, stream: SendingStream, code: int) -> None:
         known: Any = stream
