@@ -276,6 +276,26 @@ def test_alpn(server, authority, connect):
         connect("localhost", "imap", "pop3")
 
 
+def curl(server, authority, *arguments):
+    command = ["curl", "-sS", "--cacert", authority.file, *arguments]
+    done = subprocess.run(
+        [*command, f"https://localhost:{server.port}/"], capture_output=True, check=False, timeout=10
+    )
+    assert done.stderr == b""
+    return done.stdout
+
+
+def test_http2(server, authority, client_certificate):
+    scopes = seen_by(server)
+    answer = curl(server, authority, "--http2", "--cert", client_certificate, "-w", "%{http_version}")
+    assert answer == b"hello2"
+    assert scopes[0]["http_version"] == "2"
+    assert scopes[0]["scheme"] == "https"
+    assert scopes[0]["extensions"]["tls"]["client_cert_name"].startswith("CN=Someone")
+    head = curl(server, authority, "--http2", "-I")
+    assert b"\r\nstrict-transport-security: max-age=31536000; includeSubDomains\r\n" in head
+
+
 def test_strict_transport_security(server, connect):
     server.app = hello
     assert connect().request().header("strict-transport-security") == b"max-age=31536000; includeSubDomains"
@@ -369,24 +389,6 @@ def test_weak_ciphers_are_refused(server):
         "AES128-SHA:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA256:AES128-GCM-SHA256",
     )
     assert b"Cipher is (NONE)" in done.stdout
-
-
-def test_curl(server, authority):
-    server.app = hello
-    done = subprocess.run(
-        [
-            "curl",
-            "-sS",
-            "--cacert",
-            authority.file,
-            f"https://localhost:{server.port}/",
-            f"https://localhost:{server.port}/",
-        ],
-        capture_output=True,
-        check=True,
-        timeout=10,
-    )
-    assert done.stdout == b"hellohello"
 
 
 def client_hello(name="localhost") -> bytes:
@@ -570,6 +572,16 @@ def test_a_stalled_reader_of_a_last_answer_is_cut(server, connect):
 
 
 # --- other configurations
+
+
+@pytest.mark.parametrize("off", [{"http2": False}, {"tls": {"alpn": ("http/1.1",)}}], ids=["http2", "alpn"])
+def test_http2_is_not_offered_where_it_is_off(authority, site, off):
+    settings = TLS(certfile=(str(site),), **off.get("tls", {}))
+    with https(settings, **{name: value for name, value in off.items() if name != "tls"}) as server:
+        server.app = hello
+        assert curl(server, authority, "--http2", "-w", "%{http_version}") == b"hello1.1"
+        with TLSClient(server.host, server.port, authority.client_context("h2", "http/1.1")) as client:
+            assert client.tls.selected_alpn_protocol() == "http/1.1"
 
 
 def https(settings, **options):

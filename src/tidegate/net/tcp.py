@@ -50,7 +50,8 @@ class Acceptor:
     """What the connections of one server share.
 
     `open_http2(wire, defaults, open_handler, request_refused, now)` makes a connection of HTTP/2; it is None where that
-    is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in `preface_timeout` seconds.
+    is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in
+    `preface_timeout` seconds.
     """
 
     __slots__ = (
