@@ -50,7 +50,7 @@ test-pure: $(VENV)/.compiled
 	$(BIN)/coverage erase
 	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*,src/tidegate/websocket/*' --fail-under=100
+	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*,src/tidegate/http2/*,src/tidegate/websocket/*' --fail-under=100
 	$(BIN)/coverage report --include='src/tidegate/*' --fail-under=95
 
 test-all:

@@ -252,7 +252,7 @@ def test_bombs_are_not_for_free() -> None:
             return
         dialogue.receive(frame(HEADERS, END_HEADERS | END_STREAM, n, bomb))
     assert len(dialogue.handlers) == 1
-    assert [answer.status for answer in dialogue.answers.values()] == [200, *[431] * (most - 2)]
+    assert {answer.status for answer in list(dialogue.answers.values())[1:]} == {431}
 
 
 # Clients that do not take what they asked for: CVE-2019-9511 ("data dribble"), 9517 ("internal data buffering")

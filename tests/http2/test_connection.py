@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.http1 import ABORTED, CLOSED, LINGERING, RecordingHandler, answer_at_once
+from tests.support.http1 import ABORTED, CLOSED, LINGERING, RecordingHandler, RecordingWire, answer_at_once
 from tests.support.http2 import (
     CANCEL,
     DATA,
     ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
     GET,
     GOAWAY,
     HEADERS,
@@ -19,6 +20,8 @@ from tests.support.http2 import (
     NO_ERROR,
     PING,
     PREFACE,
+    PRIORITY,
+    PROTOCOL_ERROR,
     PUSH_PROMISE,
     REFUSED_STREAM,
     RST_STREAM,
@@ -30,10 +33,13 @@ from tests.support.http2 import (
     Dialogue,
     continuation,
     data,
+    dependency,
+    frame,
     goaway,
     headers,
     ping,
     post,
+    priority_update,
     reset,
     settings,
     window,
@@ -43,6 +49,7 @@ from tidegate.http.errors import ProtocolError, RequestError
 from tidegate.http.head import ResponseHead
 from tidegate.http2 import state
 from tidegate.http2.connection import H2Connection, H2Limits
+from tidegate.http2.sender import FrameSender, SendingStream
 from tidegate.http2.streams import MAX_CANCELLED, MAX_GAPS
 
 NEVER = float("inf")
@@ -110,16 +117,14 @@ def test_a_request_that_is_reset_in_the_read_that_opened_it_never_starts() -> No
 
 def test_more_requests_than_are_answered_at_once() -> None:
     dialogue = Dialogue(answer_at_once, max_streams=200)
-    batch = b"".join(headers(n) for n in range(1, 300, 2))
-    dialogue.receive(batch)
+    connection = dialogue.connection
+    connection.receive_data(b"".join(headers(n) for n in range(1, 300, 2)), dialogue.now)
     assert len(dialogue.handlers) == 64
     assert not dialogue.wire.reading
-    dialogue.receive(headers(301))
+    connection.receive_data(headers(301), dialogue.now)
     assert len(dialogue.handlers) == 64
-    dialogue.connection.receive_eof(dialogue.now)
-    while dialogue.wire.flushes_wanted:
-        dialogue.wire.flushes_wanted -= 1
-        dialogue.connection.flush_due()
+    connection.receive_eof(dialogue.now)
+    dialogue.turn()
     dialogue.collect()
     assert len(dialogue.handlers) == 151
     assert all(answer.content == b"ok" for answer in dialogue.answers.values())
@@ -129,9 +134,9 @@ def test_more_requests_than_are_answered_at_once() -> None:
 
 def test_a_connection_that_ends_with_requests_in_its_backlog() -> None:
     dialogue = Dialogue(answer_at_once, max_streams=200)
-    dialogue.receive(b"".join(headers(n) for n in range(1, 300, 2)))
+    dialogue.connection.receive_data(b"".join(headers(n) for n in range(1, 300, 2)), dialogue.now)
     dialogue.connection.connection_lost()
-    dialogue.connection.flush_due()
+    dialogue.turn()
     assert len(dialogue.handlers) == 64
     assert dialogue.connection.next_timeout() == NEVER
 
@@ -394,15 +399,52 @@ def test_a_transport_that_is_full() -> None:
     assert dialogue.answers[1].content == bytes(1000)
 
 
-def test_large_output_is_not_joined() -> None:
-    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 1 << 20), (0x5, 1 << 20)))
-    dialogue.parser.max_frame_size = 1 << 20
-    dialogue.receive(window(0, 1 << 20), headers(1))
+class Refilling(RecordingHandler):
+    """Sends more as soon as it may."""
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stream.send_data(b"more", False)
+
+
+def test_an_application_that_sends_while_it_is_sent() -> None:
+    dialogue = Dialogue(handler_class=Refilling, client=((INITIAL_WINDOW_SIZE, 0),), write_buffer=10)
+    dialogue.receive(headers(1))
     dialogue.handler.send_head(200)
-    dialogue.handler.send(bytes(500_000), True)
-    assert max(len(piece) for piece in dialogue.wire.writes) <= 131072
-    dialogue.collect()
-    assert dialogue.answers[1].content == bytes(500_000)
+    dialogue.handler.send(b"0123456789a")
+    dialogue.receive(window(1, 10))
+    assert dialogue.answers[1].content == b"0123456789"
+    dialogue.handler.send(b"", True)
+    dialogue.receive(window(1, 100))
+    assert dialogue.answers[1].content == b"0123456789amore"
+    assert dialogue.answers[1].ended
+
+
+def test_a_window_that_was_shut_for_moments_only() -> None:
+    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 0),), write_timeout=60.0, ping_interval=0.0)
+    dialogue.receive(headers(1))
+    dialogue.handler.send_head(200)
+    for _ in range(20):
+        dialogue.handler.send(b"event")
+        dialogue.wait(2)
+        dialogue.receive(window(1, 5))
+        dialogue.wait(5)
+    assert dialogue.resets == {}
+
+
+def test_a_full_transport_and_a_window_that_stays_shut_behind_it() -> None:
+    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 0),), write_timeout=60.0, ping_interval=0.0)
+    dialogue.receive(headers(1), headers(3))
+    for handler in dialogue.handlers:
+        handler.send_head(200)
+        handler.send(b"x")
+    dialogue.connection.pause_writing()
+    dialogue.wait(100)
+    dialogue.connection.resume_writing()
+    dialogue.wait(59)
+    assert dialogue.resets == {}
+    dialogue.wait(2)
+    assert dialogue.resets == {1: CANCEL, 3: CANCEL}
 
 
 # --- flow control: what we receive
@@ -977,3 +1019,151 @@ def test_the_head_that_answers_a_response_with_unknown_length() -> None:
     dialogue.handler.stream.flush()
     dialogue.collect()
     assert dialogue.answers[1].fields == ((b":status", b"200"),)
+
+
+def test_a_timeout_that_is_not_due_does_nothing() -> None:
+    limits: dict[str, Any] = {"client": ((INITIAL_WINDOW_SIZE, 0),)}
+    for octets in (b"", headers(1), post(1), headers(1, CONNECT, end=False), headers(1)[:5]):
+        dialogue = Dialogue(**limits).receive(octets) if octets else Dialogue(**limits)
+        if dialogue.handlers and dialogue.handler.request.protocol:
+            dialogue.handler.stream.accept_tunnel([])
+            dialogue.handler.send(b"", True)
+        elif dialogue.handlers:
+            dialogue.handler.send(b"", False)
+        dialogue.connection.shutdown(dialogue.now)
+        for _ in range(3):
+            dialogue.connection.handle_timeout(dialogue.now + 0.5)
+        dialogue.collect()
+        assert dialogue.wire.ended is None
+        assert dialogue.resets == {}
+
+
+def test_an_outstanding_ping_waits_for_its_time() -> None:
+    dialogue = Dialogue(ping_interval=30.0, ping_timeout=20.0).receive(headers(1)).wait(31)
+    dialogue.connection.handle_timeout(dialogue.now + 1)
+    assert len(dialogue.of(PING)) == 1
+    assert dialogue.wire.ended is None
+
+
+def test_shutdown_beside_an_answer_of_our_own() -> None:
+    dialogue = Dialogue(refuse=RequestError(503, "busy"), client=((INITIAL_WINDOW_SIZE, 0),))
+    dialogue.receive(headers(1))
+    dialogue.connection.shutdown(dialogue.now)
+    dialogue.receive(reset(1))
+    assert dialogue.wire.ended is None
+    dialogue.wait(3)
+    assert dialogue.wire.ended == LINGERING
+
+
+def test_more_than_the_connections_window() -> None:
+    dialogue = Dialogue(max_frame=1 << 20, window=1 << 20, connection_window=65535).receive(post(1))
+    dialogue.receive(data(1, bytes(70_000)))
+    assert codes(dialogue) == [FLOW_CONTROL_ERROR]
+
+
+class Starting(RecordingHandler):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.stream.pause_reading()
+
+    def start(self) -> None:
+        super().start()
+        self.stream.resume_reading()
+
+
+def test_reading_that_goes_on_within_a_read() -> None:
+    dialogue = Dialogue(handler_class=Starting, window=1000).receive(post(1) + data(1, bytes(800)))
+    assert [(each.stream_id, each.number) for each in dialogue.of(WINDOW_UPDATE)] == [(1, 800)]
+    assert dialogue.wire.flushes_wanted == 0
+
+
+class Cutting(RecordingHandler):
+    connection: Any = None
+
+    def start(self) -> None:
+        super().start()
+        self.connection.cut()
+
+
+def test_cut_within_a_read() -> None:
+    dialogue = Dialogue(handler_class=Cutting)
+    Cutting.connection = dialogue.connection
+    dialogue.receive(headers(1) + headers(3) + b"garbage garbage garbage")
+    assert len(dialogue.handlers) == 1
+    assert dialogue.wire.ended == ABORTED
+
+
+def test_the_end_of_a_client_behind_its_backlog() -> None:
+    dialogue = Dialogue(max_streams=200)
+    dialogue.connection.receive_data(b"".join(headers(n) for n in range(1, 140, 2)), dialogue.now)
+    dialogue.connection.receive_eof(dialogue.now)
+    assert all("peer closed" not in handler.names for handler in dialogue.handlers)
+    dialogue.turn()
+    assert len(dialogue.handlers) == 70
+    assert all(handler.names[-1] == "peer closed" for handler in dialogue.handlers)
+
+
+def test_a_block_that_is_too_large_in_its_last_frame() -> None:
+    dialogue = Dialogue(max_header_list=4096).receive(headers(1, end_headers=False))
+    dialogue.receive(continuation(1, bytes(16384)))
+    assert codes(dialogue) == [ENHANCE_YOUR_CALM]
+
+
+def test_content_whose_length_is_too_large() -> None:
+    dialogue = Dialogue(max_content=10).receive(post(1, (b"content-length", b"11")))
+    assert dialogue.answers[1].status == 413
+    assert dialogue.handlers == []
+
+
+def test_trailers_that_are_too_large() -> None:
+    dialogue = Dialogue(max_fields=3).receive(post(1))
+    dialogue.receive(headers(1, [(b"a", b"b")] * 4))
+    assert dialogue.resets == {1: PROTOCOL_ERROR}
+    assert dialogue.alive
+
+
+def test_priorities() -> None:
+    """RFC 9218: what is more urgent goes first; a frame overrides the field; frames may come before the request."""
+    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 1 << 20),))
+    dialogue.receive(priority_update(7, b"u=0"), priority_update(9, b"u=7"))
+    dialogue.receive(
+        headers(1, [*GET, (b"priority", b"u=5")]), headers(3), headers(5, [*GET, (b"priority", b"u=1")])
+    )
+    dialogue.receive(headers(7, [*GET, (b"priority", b"u=6")]))
+    dialogue.receive(priority_update(3, b"u=2"), priority_update(1001, b"u=1"), priority_update(1, b"u=5"))
+    dialogue.connection.pause_writing()
+    for handler in dialogue.handlers:
+        handler.send_head(200)
+        handler.send(bytes(15_000), True)
+    dialogue.connection.resume_writing()
+    dialogue.collect()
+    ended = [each.stream_id for each in dialogue.of(DATA) if each.ends_stream]
+    assert ended == [7, 5, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        frame(PRIORITY, 0, 5, dependency(5)),
+        priority_update(2, b"u=1"),
+    ],
+)
+def test_priorities_that_cannot_be(sent: bytes) -> None:
+    assert codes(Dialogue().receive(sent)) == [PROTOCOL_ERROR]
+
+
+def test_early_priorities_are_bounded() -> None:
+    dialogue = Dialogue(max_streams=5)
+    for n in range(1, 50, 2):
+        dialogue.receive(priority_update(n, b"u=1"))
+    dialogue.receive(headers(1), headers(31))
+    urgencies = [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
+    assert urgencies == [1, 3]
+
+
+def test_what_every_connection_does_unless_it_says_otherwise() -> None:
+    sender = FrameSender(RecordingWire(), ResponseDefaults(None, False, ()), 1)
+    stream = SendingStream(1, 0)
+    assert not sender.can_push(stream)
+    with pytest.raises(NotImplementedError):
+        stream.take(1)

@@ -473,9 +473,6 @@ class Config(Section):
         "Speak HTTP/2 without TLS too, to clients that begin with it (prior knowledge).",
         group="HTTP",
     )
-    h2c_upgrade: bool = option(
-        False, Flag(), "Let clients upgrade from HTTP/1.1 to HTTP/2, without TLS (deprecated).", group="HTTP"
-    )
 
     reload: bool = option(
         False,

@@ -1,0 +1,96 @@
+"""HTTP/2 without TLS, by real clients: curl, nghttp, h2load (where they are installed) and httpx2."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import ServerProcess, start_server
+
+APPS = Path(__file__).parent / "apps"
+
+
+def needs(tool: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed")
+
+
+def run(*command: str, timeout: float = 30) -> str:
+    done = subprocess.run(command, capture_output=True, timeout=timeout, check=True)
+    return done.stdout.decode("latin-1")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    with start_server("--no-access-log", app="http2_app:app", app_dir=APPS) as running:
+        yield running
+
+
+@needs("curl")
+def test_curl(server: ServerProcess, tmp_path: Path) -> None:
+    told = json.loads(run("curl", "-sS", "--http2-prior-knowledge", f"{server.url}/told?x=1"))
+    assert told["http_version"] == "2"
+    assert told["query"] == "x=1"
+    assert told["host"] == server.url.removeprefix("http://")
+    content = os.urandom(3_000_000)
+    (tmp_path / "up").write_bytes(content)
+    url = f"{server.url}/echo"
+    upload = ("--data-binary", f"@{tmp_path}/up", "-o", str(tmp_path / "down"))
+    status = run("curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_code} %{http_version}", *upload, url)
+    assert status == "200 2"
+    assert (tmp_path / "down").read_bytes() == content
+
+
+@needs("curl")
+def test_curl_over_http1_beside_it(server: ServerProcess) -> None:
+    assert json.loads(run("curl", "-sS", "--http1.1", f"{server.url}/told"))["http_version"] == "1.1"
+    upgraded = json.loads(run("curl", "-sS", "--http2", f"{server.url}/told"))
+    assert upgraded["http_version"] == "1.1", "Upgrade: h2c is not followed"
+
+
+@needs("curl")
+def test_a_file(server: ServerProcess, tmp_path: Path) -> None:
+    run("curl", "-sS", "--http2-prior-knowledge", f"{server.url}/file", "-o", str(tmp_path / "down"))
+    assert (tmp_path / "down").read_bytes() == Path(APPS / "http2_app.py").read_bytes()
+
+
+@needs("nghttp")
+def test_nghttp_push_trailers_and_hints(server: ServerProcess) -> None:
+    log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", f"{server.url}/everything"))
+    assert "recv PUSH_PROMISE frame" in log
+    assert re.search(r"recv \(stream_id=2\) :status: 200", log)
+    assert re.search(r"recv \(stream_id=13\) :status: 103", log)
+    assert re.search(r"recv \(stream_id=13\) x-checksum: 7", log)
+    assert "pushed content" in log
+    assert "RST_STREAM" not in log
+
+
+@needs("nghttp")
+def test_nghttp_without_push(server: ServerProcess) -> None:
+    log = run("nghttp", "-v", "--no-push", f"{server.url}/everything")
+    assert "PUSH_PROMISE frame" not in log
+
+
+@needs("h2load")
+def test_h2load(server: ServerProcess) -> None:
+    for path, count in (("told", 2000), ("file", 500)):
+        report = run("h2load", "-c4", "-m32", f"-n{count}", f"{server.url}/{path}")
+        assert f"{count} succeeded, 0 failed, 0 errored" in report
+
+
+def test_httpx2(server: ServerProcess) -> None:
+    script = f"""
+import asyncio, httpx2
+async def main():
+    async with httpx2.AsyncClient(http1=False, http2=True, timeout=30) as client:
+        answers = await asyncio.gather(*[client.post("{server.url}/echo", content=b"%d" % n * 5000) for n in range(50)])
+        assert [a.content for a in answers] == [b"%d" % n * 5000 for n in range(50)]
+        assert {{a.http_version for a in answers}} == {{"HTTP/2"}}
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
