@@ -28,13 +28,16 @@ from tidegate.config.option import (
     Size,
     Text,
     TrustedPeer,
+    did_you_mean,
     option,
     option_of,
 )
+from tidegate.config.tls import TLS
 
 __all__ = [
     "OPTIONS",
     "SECTIONS",
+    "TLS",
     "Bind",
     "Config",
     "ConfigError",
@@ -49,15 +52,43 @@ __all__ = [
 ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
 PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "any")
 _PROXY_PROTOCOL_SUFFIX: Final = "?proxy-protocol="
+Scheme = Literal["", "http", "https", "redirect"]
+SCHEMES: Final[dict[str, Scheme]] = {"http": "http", "https": "https", "redirect": "redirect"}
 
 
 class Address(Kind):
-    """A `Bind`, as text: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N."""
+    """A `Bind`, as text: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N, behind http://, https:// or redirect://.
+
+    In TOML also as a table: that text as `address`, with options of TLS that hold for this address alone.
+    """
 
     metavar = "ADDRESS"
 
     def parse(self, text: str) -> "Bind":
         return Bind.parse(text)
+
+    def convert(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        settings = {}
+        for key, setting in value.items():
+            if key != "address":
+                settings[key.replace("-", "_")] = setting
+        if not isinstance(value.get("address"), str):
+            raise ValueError(f"{value!r} has no address: give address = {ADDRESS_FORMS}")
+        known = {option.name: (option, name) for name, option in _tls_options()}
+        own = []
+        for name, setting in settings.items():
+            if name not in known:
+                key = name.replace("_", "-")
+                close = did_you_mean(key, (option.key for option, _ in known.values()))
+                raise ValueError(f'"{key}" is not an option of an address{close or ": give those of TLS"}')
+            option, attribute = known[name]
+            try:
+                own.append((attribute, option.read(setting)))
+            except ValueError as error:
+                raise ValueError(f"{option.key}: {error}") from None
+        return dataclasses.replace(Bind.parse(value["address"]), tls=tuple(own))
 
     def check(self, value: Any) -> None:
         if not isinstance(value, Bind):
@@ -68,6 +99,8 @@ class Address(Kind):
 class Bind(Section):
     """One address to listen on: `host` and `port` where `kind` is tcp, `path` where unix, `fd` where fd.
 
+    `scheme` is what is spoken there: http, https, or redirect, which sends clients to https; where it is empty, https
+    if there is a certificate, else http. `tls` has fields of `TLS` that are this address's own, and their values.
     `proxy_protocol` is this address's own, or empty for `--proxy-protocol`; as text it stands behind the address:
     HOST:PORT?proxy-protocol=v2.
     Its options are the shorthands for a single address.
@@ -85,6 +118,8 @@ class Bind(Section):
     path: str = option("", Text("PATH"), "Listen on a Unix socket at this path.", name="uds")
     fd: int = option(-1, Integer(-1), "Listen on this inherited file descriptor, a bound socket.")
     proxy_protocol: str = ""
+    scheme: Scheme = ""
+    tls: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         # Named, since the zero-argument form looks for the class that slots=True replaced.
@@ -95,6 +130,8 @@ class Bind(Section):
             raise ConfigError(
                 f"proxy_protocol: {self.proxy_protocol!r} is not a choice: give {' or '.join(PROXY_PROTOCOLS)}"
             )
+        if self.scheme and self.scheme not in SCHEMES:
+            raise ConfigError(f"scheme: {self.scheme!r} is not known: give {' or '.join(SCHEMES)}")
         if self.kind == "unix" and not self.path:
             raise ConfigError("uds: the path is empty: give the path of the Unix socket")
         if (
@@ -108,8 +145,11 @@ class Bind(Section):
 
     @classmethod
     def parse(cls, text: str) -> "Bind":
-        """The address in `text`: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N. Raises ValueError."""
+        """The address in `text`, as `Address` describes it. Raises ValueError."""
         text = text.strip()
+        before, separator, rest = text.partition("://")
+        if separator and before in SCHEMES:
+            return dataclasses.replace(cls.parse(rest), scheme=SCHEMES[before])
         try:
             before, separator, version = text.rpartition(_PROXY_PROTOCOL_SUFFIX)
             if separator:
@@ -135,7 +175,7 @@ class Bind(Section):
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """Where it listens, without the scheme."""
         if self.kind == "unix":
             return f"unix:{self.path}"
         if self.kind == "fd":
@@ -143,9 +183,8 @@ class Bind(Section):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        if self.proxy_protocol:
-            return self.address + _PROXY_PROTOCOL_SUFFIX + self.proxy_protocol
-        return self.address
+        text = f"{self.scheme}://{self.address}" if self.scheme else self.address
+        return f"{text}{_PROXY_PROTOCOL_SUFFIX}{self.proxy_protocol}" if self.proxy_protocol else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,7 +522,7 @@ class Config(Section):
     binds: tuple[Bind, ...] = option(
         (Bind(),),
         Address(),
-        f"Listen on this address: {ADDRESS_FORMS}.",
+        f"Listen on this address: {ADDRESS_FORMS}; https:// or http:// before it says what is spoken there.",
         name="bind",
         repeatable=True,
         group="Binding",
@@ -553,11 +592,19 @@ class Config(Section):
     websockets: WebSockets = field(default_factory=WebSockets)
     proxies: Proxies = field(default_factory=Proxies)
     logging: Logging = field(default_factory=Logging)
+    tls: TLS = field(default_factory=TLS)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
         if not self.binds:
             raise ConfigError(f"bind: there is no address to listen on: give {ADDRESS_FORMS}")
+        for bind in self.binds:
+            if self.scheme_of(bind) == "https" and not self.tls_of(bind).certfile:
+                raise ConfigError(f"bind: {bind} has no certificate: give --ssl-certfile")
+            if bind.scheme == "redirect" and self.tls.redirect_port is None and not self._https_port():
+                raise ConfigError(
+                    f"bind: {bind} leads nowhere: give an https:// address, or --ssl-redirect-port"
+                )
         taken = [
             bind.address for bind in self.binds if bind.kind != "tcp" or bind.port
         ]  # port 0 may come twice
@@ -573,6 +620,17 @@ class Config(Section):
         """The version of the PROXY protocol that is spoken at this address."""
         return bind.proxy_protocol or self.proxies.protocol
 
+    def tls_of(self, bind: Bind) -> TLS:
+        """The settings of TLS at this address. Raises ConfigError."""
+        return dataclasses.replace(self.tls, **dict(bind.tls)) if bind.tls else self.tls
+
+    def scheme_of(self, bind: Bind) -> str:
+        """http, https or redirect: what is spoken at this address."""
+        return bind.scheme or ("https" if self.tls_of(bind).certfile else "http")
+
+    def _https_port(self) -> bool:
+        return any(self.scheme_of(bind) == "https" and bind.kind != "unix" for bind in self.binds)
+
 
 SECTIONS: Final[dict[str, type[Any]]] = {
     "limits": Limits,
@@ -580,8 +638,14 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "websockets": WebSockets,
     "proxies": Proxies,
     "logging": Logging,
+    "tls": TLS,
 }
 """What `Config` holds beside its own options, by attribute."""
+
+
+def _tls_options() -> Iterator[tuple[str, Option]]:
+    for declared in fields(TLS):
+        yield declared.name, option_of(TLS, declared, ("tls",))
 
 
 def _options() -> Iterator[Option]:

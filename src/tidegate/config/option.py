@@ -35,6 +35,10 @@ class Kind:
     def parse(self, text: str) -> Any:
         return text
 
+    def convert(self, value: Any) -> Any:
+        """The value of a TOML or Python value that is no text. Raises ValueError."""
+        return value
+
     def check(self, value: Any) -> None:
         raise NotImplementedError
 
@@ -53,6 +57,17 @@ class Text(Kind):
     def check(self, value: Any) -> None:
         if not isinstance(value, str) or not self.pattern.fullmatch(value):
             raise ValueError(f"{value!r} does not fit: give {self.expected}")
+
+
+class Secret(Text):
+    """A string that is never shown."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or "\x00" in value:
+            raise ValueError("it does not fit: give text")
+
+    def format(self, value: Any) -> str:
+        return "********"
 
 
 class FieldName(Text):
@@ -347,7 +362,7 @@ class Option:
             if self.none is not None and value.strip().lower() == self.none:
                 return None
             return self.kind.parse(value)
-        return value
+        return value if value is None else self.kind.convert(value)
 
     def _split(self, value: Any) -> list[Any]:
         if not isinstance(value, str):
@@ -383,7 +398,7 @@ def option(
         "repeatable": repeatable,
         "aliases": aliases,
     }
-    declared: T = field(default=default, metadata={"option": metadata})
+    declared: T = field(default=default, metadata={"option": metadata}, repr=not isinstance(kind, Secret))
     return declared
 
 

@@ -11,7 +11,8 @@ cdef class Peers:
     cdef public str scheme
     cdef public str root_path
     cdef public bint trusted
+    cdef public dict tls
     cdef dict _template
 
-    @cython.locals(scope=dict)
+    @cython.locals(scope=dict, tls=dict)
     cpdef dict http_scope(self, RequestHead head, str root_path, dict state, dict extensions)

@@ -26,12 +26,13 @@ _TEMPLATE: dict[str, Any] = {
 class Peers:
     """The two ends of a connection, as every request on it names them.
 
+    `tls` is the content of the extension of that name, None without TLS.
     `client` and `server` are (host, port), (path, None) for a Unix socket's server, or None where unknown; `scheme` is
     "http" or "https". `root_path` is None where it is the server's own; `trusted` says that the client is a proxy whose
     fields are believed.
     """
 
-    __slots__ = ("_template", "client", "root_path", "scheme", "server", "trusted")
+    __slots__ = ("_template", "client", "root_path", "scheme", "server", "tls", "trusted")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Peers:
         self.scheme = scheme
         self.root_path = root_path
         self.trusted = trusted
+        self.tls: dict[str, Any] | None = None
         self._template = _TEMPLATE.copy()
         self._template["scheme"] = scheme
         self._template["client"] = client
@@ -57,6 +59,11 @@ class Peers:
         """A fresh scope: the application may change all of it."""
         if self.root_path is not None:
             root_path = self.root_path
+        tls = self.tls
+        if tls is not None:
+            tls = tls.copy()
+            tls["client_cert_chain"] = tls["client_cert_chain"][:]
+            extensions["tls"] = tls
         scope = self._template.copy()
         scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
         scope["http_version"] = head.http_version

@@ -15,7 +15,7 @@ from typing import Any
 from tidegate.gateway.forwarded import TrustedPeers
 from tidegate.net.listeners import Listener
 from tidegate.net.proxy_protocol import ProxyHeader, ProxyHeaderParser, ProxyProtocolError
-from tidegate.net.tcp import Acceptor, TCPProtocol, address_of
+from tidegate.net.tcp import address_of
 
 logger = logging.getLogger("tidegate")
 
@@ -29,19 +29,15 @@ PEEK = 4096
 
 
 class ProxyListener(Listener):
-    """A listener whose peers are `trusted` proxies that send a header of `version` within `timeout` seconds."""
+    """A listener whose peers are `trusted` proxies that send a header of `version` within `timeout` seconds.
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        backlog: int,
-        acceptor: Acceptor,
-        *,
-        version: str,
-        trusted: TrustedPeers,
-        timeout: float,
-    ) -> None:
-        super().__init__(listener, backlog, acceptor)
+    It accepts in place of `behind`, which serves what follows.
+    """
+
+    def __init__(self, behind: Listener, version: str, trusted: TrustedPeers, timeout: float) -> None:
+        super().__init__(behind.socket, behind.bind, behind.backlog, behind.acceptor, behind.redirect_port)
+        self.scheme = behind.scheme
+        self._behind = behind
         self._version = version
         self._trusted = trusted
         self._timeout = timeout
@@ -50,7 +46,7 @@ class ProxyListener(Listener):
 
     async def start(self) -> None:
         self._accepting = True
-        self.socket.listen(self._backlog)
+        self.socket.listen(self.backlog)
         self._switch()
 
     def pause(self) -> None:
@@ -153,9 +149,7 @@ class ProxyListener(Listener):
         return parser.header
 
     async def _connect(self, connection: socket.socket, header: ProxyHeader) -> None:
-        name = connection.getsockname()
-        factory = functools.partial(TCPProtocol, self._acceptor, address_of(name), "http", header)
-        await asyncio.get_running_loop().connect_accepted_socket(factory, connection)
+        await self._behind.greeted(connection, functools.partial(self._behind.factory, origin=header))
 
     def _refuse(self, peer: Any, reason: str) -> None:
         shown = "a Unix socket" if peer is None else f"{peer[0]}:{peer[1]}"
