@@ -30,8 +30,6 @@ COMING = {
         "--recycle-memory",
     ),
     *("--timeout-stall", "--timeout-boot", "--pid-file", "--user", "--group", "--umask"),
-    *("--ssl-certfile", "--ssl-keyfile", "--ssl-keyfile-password", "--ssl-ca-certs", "--ssl-cert-reqs"),
-    *("--ssl-ciphers", "--ssl-min-version"),
 }
 
 
