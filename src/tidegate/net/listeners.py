@@ -123,10 +123,14 @@ def connection_limit(wanted: int) -> int:
 
 
 class Listener:
-    """Accepts connections from one bound socket, with pauses in which they wait in the kernel's queue."""
+    """Accepts connections from one bound socket, with pauses in which they wait in the kernel's queue.
 
-    def __init__(self, listener: socket.socket, backlog: int, acceptor: Acceptor) -> None:
+    `bind` is the address that the socket was opened for.
+    """
+
+    def __init__(self, listener: socket.socket, bind: Bind, backlog: int, acceptor: Acceptor) -> None:
         self.socket = listener
+        self.bind = bind
         self._backlog = backlog
         self._acceptor = acceptor
         self._server: asyncio.AbstractServer | None = None
@@ -170,6 +174,10 @@ class Listener:
         deadline = time.monotonic() + seconds
         while self._server is not None and poll.poll(0) and time.monotonic() < deadline:
             await asyncio.sleep(0)
+
+    async def settle(self) -> None:
+        """Accept no more for now, and let what has been accepted be announced: `close` would lose it."""
+        self.pause()
         # From accept to connection_made takes asyncio's own loop some turns.
         for _ in range(4):
             await asyncio.sleep(0)
