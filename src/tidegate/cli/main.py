@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables
+from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables, value_of
 from tidegate.config import OPTIONS, Config, ConfigError, Option
 from tidegate.config.option import Flag, did_you_mean
 
@@ -138,12 +138,12 @@ def check(config: Config) -> None:
     from tidegate.server.access_log import compile_template
 
     compile_template(config.logging.template)
-    for option, directory in (
+    for name, directory in (
         ("app_dir", config.app_dir),
         *(("reload_dir", each) for each in config.reload_dirs),
     ):
         if not os.path.isdir(directory):
-            raise ConfigError(f"{OPTIONS[option].flag}: there is no directory {directory}: check the path")
+            raise ConfigError(f"{OPTIONS[name].flag}: there is no directory {directory}: check the path")
     if config.env_file is not None:
         _check_readable("--env-file", config.env_file)
         _check_installed("--env-file", "dotenv", "python-dotenv")
@@ -151,6 +151,10 @@ def check(config: Config) -> None:
         from tidegate.cli.logging import read_log_config
 
         read_log_config(config.logging.config)
+    if config.workers.count is None and not config.reload:
+        for option in OPTIONS.values():
+            if option.path[0] == "workers" and value_of(config, option) != option.default:
+                raise ConfigError(f"{option.flag}: it is a supervisor's to do: give --workers too, 1 or more")
     if config.reload:
         _check_installed("--reload", "watchfiles", "tidegate[reload]")
     if config.loop == "uvloop":

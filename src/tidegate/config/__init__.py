@@ -311,26 +311,6 @@ class Workers(Section):
         None, Octal(), "File mode creation mask of the workers, in octal.", none="none"
     )
 
-    def __post_init__(self) -> None:
-        Section.__post_init__(self)
-        if self.count is None:
-            for name in (
-                "preload",
-                "requests",
-                "age",
-                "memory",
-                "boot",
-                "pid_file",
-                "user",
-                "group_name",
-                "umask",
-            ):
-                if getattr(self, name):
-                    flag = option_of(type(self), type(self).__dataclass_fields__[name]).flag
-                    raise ConfigError(
-                        f"{flag}: there is nobody to see to it: give --workers too, such as --workers 1"
-                    )
-
 
 @dataclass(frozen=True, slots=True)
 class WebSockets(Section):

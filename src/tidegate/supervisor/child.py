@@ -150,19 +150,23 @@ class SupervisedServer(Server):
     async def serve(self) -> None:
         """Serve until the supervisor says otherwise. Raises ShutdownError, and what a Server raises at its start."""
         loop = asyncio.get_running_loop()
+        # The application's import can block: until it is done, what tells the worker to go interrupts it.
+        prepared = self._prepare()
         for number in (signal.SIGINT, *DEAF_TO):
             # Not SIG_IGN, which processes that the application starts would inherit.
             loop.add_signal_handler(number, lambda: None)
         loop.add_signal_handler(signal.SIGTERM, self._link.send, AskToLeave())
         self._link.attach(loop, self._handle)
         try:
-            async with self:
-                self._link.send(Ready())
-                self._beat()
-                await self._asked.wait()
+            await self._start(*prepared)
         except StartupError:
-            if not self._asked.is_set():
-                raise
+            if self._asked.is_set():
+                return
+            raise
+        self._link.send(Ready())
+        self._beat()
+        await self._asked.wait()
+        await self._stop()
 
     def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
         """The supervisor tells, for all."""
@@ -211,6 +215,8 @@ def prepare() -> None:
     """Before the application is imported: what signals do to a worker from now on."""
     for number in DEAF_TO:
         signal.signal(number, lambda number, frame: None)
+    # What `Link` ends an import with; whoever started the supervisor may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Written by a handler in C: also where the interpreter's lock is held, or the main thread waits.
     faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or sys.stderr, all_threads=True)
 
