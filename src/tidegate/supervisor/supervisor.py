@@ -189,7 +189,7 @@ class Supervisor:
             worker.requests = message.requests
             worker.resident = message.resident
             self._on(worker, Event.BEAT, now)
-            self._look_at_age(worker, now)
+            self._look_at_limits(worker, now)
         elif isinstance(message, AskToLeave):
             self._replace(worker, "it was told to stop", now)
 
@@ -222,7 +222,6 @@ class Supervisor:
             elif worker.state is State.BOOTING and now >= worker.notice_at:
                 worker.notice_at = now + BOOT_NOTICE
                 logger.warning("%s has been booting for %.0f s", worker, now - worker.started_at)
-            self._look_at_age(worker, now)
         for slot in self._slots:
             if slot.restart_at is not None and now >= slot.restart_at:
                 slot.restart_at = None
@@ -337,7 +336,7 @@ class Supervisor:
 
     # --- recycling
 
-    def _look_at_age(self, worker: Worker, now: float) -> None:
+    def _look_at_limits(self, worker: Worker, now: float) -> None:
         if worker.state is State.UP:
             reason = worker.outlived(now)
             if reason is not None:

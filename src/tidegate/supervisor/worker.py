@@ -157,8 +157,7 @@ class Worker:
     def next_due(self) -> float | None:
         """When to look at the clocks again; None where none runs."""
         if self.state is State.UP:
-            due = self.beaten_at + self.plan.quiet
-            return due if self.max_age is None else min(due, self.up_at + self.max_age)
+            return self.beaten_at + self.plan.quiet
         if self.state is State.STALLED:
             return self.beaten_at + self.plan.stuck
         if self.state is State.BOOTING:
