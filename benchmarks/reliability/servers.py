@@ -61,7 +61,7 @@ def peers() -> list[Server]:
         Server(
             "gunicorn",
             "gunicorn",
-            "-m gunicorn --bind 127.0.0.1:PORT --workers 4 --worker-class asgi --pid PID --no-control-socket"
+            "BIN/gunicorn --bind 127.0.0.1:PORT --workers 4 --worker-class asgi --pid PID --no-control-socket"
             " --log-level warning app:app",
             "--max-requests N --max-requests-jitter 50",
             frozenset({"hup", "kill", "scale", "recycle", "usr2"}),
@@ -90,6 +90,7 @@ class Running:
         if recycle:
             text = text.replace(" app:app", f" {server.recycle} app:app").replace(" N", f" {recycle}")
         text = text.replace("PORT", str(self.port)).replace("PID", str(self.pid_file))
+        text = text.replace("BIN", str(Path(python).parent))  # gunicorn's USR2 fails behind python -m
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with self.log.open("a") as output:
             self._process = subprocess.Popen(
