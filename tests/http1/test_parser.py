@@ -50,7 +50,15 @@ def refused(data: bytes) -> int:
 
 
 FIELDS = (
-    *("authority", "client_trailers", "content_length", "expect_continue", "headers", "http_version"),
+    *(
+        "authority",
+        "client_trailers",
+        "navigation",
+        "content_length",
+        "expect_continue",
+        "headers",
+        "http_version",
+    ),
     *("keep_alive", "method", "path", "protocol", "query_string", "raw_path", "target"),
 )
 
@@ -83,6 +91,13 @@ def test_browser_request() -> None:
     assert head.content_length == NO_CONTENT
     assert head.keep_alive
     assert (head.expect_continue, head.client_trailers, head.protocol) == (False, False, b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"navigate", True), (b"cors", False), (b"navigate2", False)]
+)
+def test_a_browser_s_navigation(value: bytes, expected: bool) -> None:
+    assert parse(get(b"Sec-Fetch-Mode: " + value)).navigation == expected
 
 
 @given(st.lists(st.integers(0, len(BROWSER)), max_size=8))

@@ -13,7 +13,7 @@ class RequestHead:
     value) in the order received, with at most one `host`. `content_length` is a number of octets, NO_CONTENT
     or UNKNOWN_LENGTH. `protocol` is the lower-cased protocol that the client asks to switch to (an Upgrade
     that Connection names, or :protocol), else b"". `client_trailers` says that the client takes trailers (TE:
-    trailers).
+    trailers), `navigation` that a browser asks for a document (Sec-Fetch-Mode: navigate).
     """
 
     __slots__ = (
@@ -25,6 +25,7 @@ class RequestHead:
         "http_version",
         "keep_alive",
         "method",
+        "navigation",
         "path",
         "protocol",
         "query_string",
@@ -45,6 +46,7 @@ class RequestHead:
         self.keep_alive = True
         self.expect_continue = False
         self.client_trailers = False
+        self.navigation = False
         self.protocol = b""
 
     def field(self, name: bytes) -> bytes:

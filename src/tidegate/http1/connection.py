@@ -249,6 +249,11 @@ class H1Connection(StreamOwner):
         self._cut_stream()
         self._wire.abort()
 
+    def close_idle(self) -> None:
+        """Its place is wanted: close, where it waits for a request."""
+        if self.idle_since < NEVER:
+            self._close(False)
+
     @property
     def idle_since(self) -> float:
         """Since when the connection waits for a request, or infinity where it does not."""

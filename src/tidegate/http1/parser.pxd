@@ -6,7 +6,7 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.target cimport decode_path, is_authority
 from tidegate.http1.section cimport FieldSection
 
-cdef bytes _CONNECTION, _CONTENT_LENGTH, _EXPECT, _HOST, _TE, _TRANSFER_ENCODING, _UPGRADE
+cdef bytes _CONNECTION, _CONTENT_LENGTH, _EXPECT, _HOST, _SEC_FETCH_MODE, _TE, _TRANSFER_ENCODING, _UPGRADE
 cdef bytes _TOKEN, _TARGET
 cdef dict _METHODS
 cdef tuple _VERSION

@@ -14,6 +14,7 @@ _CONNECTION = KNOWN[b"connection"]
 _CONTENT_LENGTH = KNOWN[b"content-length"]
 _EXPECT = KNOWN[b"expect"]
 _HOST = KNOWN[b"host"]
+_SEC_FETCH_MODE = KNOWN[b"sec-fetch-mode"]
 _TE = KNOWN[b"te"]
 _TRANSFER_ENCODING = KNOWN[b"transfer-encoding"]
 _UPGRADE = KNOWN[b"upgrade"]
@@ -317,6 +318,8 @@ class HeadParser:
                 upgrade = value if upgrade is None else upgrade + b"," + value
             elif name is _EXPECT:
                 expect = value if expect is None else expect + b"," + value
+            elif name is _SEC_FETCH_MODE:
+                head.navigation = value == b"navigate"
             elif name is _TE:
                 te = value if te is None else te + b"," + value
 

@@ -1,5 +1,6 @@
 cimport cython
 
+from tidegate.http.connection cimport Connection
 from tidegate.http.defaults cimport ResponseDefaults
 from tidegate.http.head cimport RequestHead, ResponseHead
 from tidegate.http.stream cimport Stream
@@ -13,7 +14,7 @@ cdef Py_ssize_t MAX_COPIED_CHUNK
 cdef bytes SENDING_TABLE
 
 
-cdef class StreamOwner:
+cdef class StreamOwner(Connection):
     cdef public ResponseDefaults defaults
     cdef public bint shutting_down
     cpdef void send(self, bytes data) except *

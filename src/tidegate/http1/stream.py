@@ -1,5 +1,6 @@
 """One HTTP/1.1 exchange's answer: its framing (RFC 9112 §6.3) and the order of what is sent."""
 
+from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import ProtocolError
 from tidegate.http.head import RequestHead, ResponseHead
@@ -31,8 +32,8 @@ AS_TUNNEL = 4
 MAX_COPIED_CHUNK = 16384
 
 
-class StreamOwner:
-    """What a stream knows of its connection."""
+class StreamOwner(Connection):
+    """A connection as its stream knows it."""
 
     __slots__ = ("defaults", "shutting_down")
 

@@ -3,6 +3,7 @@ cimport cython
 from tidegate.gateway.application cimport Gateway
 from tidegate.gateway.exchange cimport HTTPExchange
 from tidegate.gateway.scope cimport Peers
+from tidegate.http.connection cimport Connection
 from tidegate.http.defaults cimport ResponseDefaults
 from tidegate.http.head cimport RequestHead
 from tidegate.http1.connection cimport H1Connection, H1Limits
@@ -26,6 +27,9 @@ cdef class Acceptor:
     cdef public object open_websocket
     cdef public object request_refused
     cdef public object connections_changed
+    cdef public object open_http2
+    cdef public bint h2c
+    cdef public double preface_timeout
     cdef public set connections
     cdef public object parked
     cdef public bint shutting_down
@@ -36,7 +40,8 @@ cdef class TCPProtocol(TimedWire):
     cdef object _server
     cdef str _scheme
     cdef object _transport
-    cdef H1Connection _connection
+    cdef Connection _connection
+    cdef bint _undecided
     cdef Peers _peers
     cdef int _state
     cdef bint _eof
@@ -55,6 +60,7 @@ cdef class TCPProtocol(TimedWire):
     @cython.locals(acceptor=Acceptor)
     cpdef object connection_made(self, object transport)
     cpdef object data_received(self, bytes data)
+    cdef object _begin_http2(self, bytes data)
     @cython.locals(acceptor=Acceptor, gateway=Gateway, peers=Peers)
     cpdef object open_handler(self, object stream, RequestHead head)
     cdef Peers _find_peers(self)

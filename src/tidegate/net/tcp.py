@@ -14,11 +14,13 @@ from typing import Any
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
+from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins_preface
 from tidegate.net.timers import TimedWire, TimerWheel
 
 NEVER = float("inf")
@@ -37,20 +39,32 @@ LINGERING = 2  # our side has ended; input is discarded
 LOST = 3
 
 
+OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
+RequestRefused = Callable[[RequestError, RequestHead | None], None]
+OpenHTTP2 = Callable[[Wire, OpenHandler, RequestRefused, float], Connection]
+
+
 class Acceptor:
-    """What the connections of one server share."""
+    """What the connections of one server share.
+
+    `open_http2(wire, open_handler, request_refused, now)` makes a connection of HTTP/2, None where it is not spoken;
+    `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in `preface_timeout` seconds.
+    """
 
     __slots__ = (
         "connections",
         "connections_changed",
         "defaults",
         "gateway",
+        "h2c",
         "limits",
         "linger",
         "loop",
         "max_connections",
+        "open_http2",
         "open_websocket",
         "parked",
+        "preface_timeout",
         "request_refused",
         "shutting_down",
         "wheel",
@@ -73,6 +87,9 @@ class Acceptor:
         open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
+        open_http2: OpenHTTP2 | None = None,
+        h2c: bool = True,
+        preface_timeout: float = 10.0,
     ) -> None:
         self.loop = loop
         self.wheel = wheel
@@ -88,6 +105,9 @@ class Acceptor:
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
+        self.open_http2 = open_http2
+        self.h2c = h2c and open_http2 is not None
+        self.preface_timeout = preface_timeout
         self.connections: set[TCPProtocol] = set()
         # Accepted beyond the limit, before accepting could pause: not read from until there is room.
         self.parked: deque[TCPProtocol] = deque()
@@ -107,7 +127,7 @@ class Acceptor:
         """Close the connections that have been idle for so long."""
         for protocol in list(self.connections):
             if protocol.idle_since <= now - seconds:
-                protocol.close(False)
+                protocol.close_idle()
 
 
 class TCPProtocol(TimedWire, asyncio.Protocol):
@@ -130,6 +150,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_stalled_since",
         "_state",
         "_transport",
+        "_undecided",
         "_unparked_at",
         "_writer_added",
         "_written",
@@ -141,7 +162,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._server = server
         self._scheme = scheme
         self._transport: Any = None
-        self._connection: H1Connection | None = None
+        self._connection: Connection | None = None
+        # Whether what comes first may be of HTTP/2.
+        self._undecided = False
         self._peers: Peers | None = None
         self._state = OPEN
         self._eof = False
@@ -164,9 +187,15 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         acceptor = self._acceptor
         self._transport = transport
         now = acceptor.wheel.now
-        self._connection = H1Connection(
-            self, acceptor.limits, acceptor.defaults, self.open_handler, self.refused, now
-        )
+        if self._scheme == "https" and acceptor.open_http2 is not None and alpn_protocol(transport) == "h2":
+            self._connection = self._open_http2(now)
+        else:
+            self._connection = H1Connection(
+                self, acceptor.limits, acceptor.defaults, self.open_handler, self.refused, now
+            )
+            self._undecided = acceptor.h2c and self._scheme == "http"
+            if acceptor.shutting_down:
+                self._connection.shutdown(now)
         if acceptor.write_buffer != DEFAULT_WRITE_BUFFER:
             transport.set_write_buffer_limits(high=acceptor.write_buffer)
         acceptor.connections.add(self)
@@ -176,9 +205,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
                 acceptor.parked.append(self)
                 transport.pause_reading()
             acceptor.connections_changed()
-        acceptor.wheel.schedule(self, now + acceptor.limits.idle_timeout)
-        if acceptor.shutting_down:
-            self._connection.shutdown(now)
+        self.timeout_changed()
 
     def unpark(self) -> bool:
         """Serve a connection that had to wait for room; False where it has gone meanwhile."""
@@ -191,7 +218,39 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._state == OPEN and self._connection is not None:
+            if self._undecided:
+                self._undecided = False
+                if data[0] == 0x50 and begins_preface(data):
+                    self._begin_http2(data)
+                    return
             self._connection.receive_data(data, self._acceptor.wheel.now)
+
+    def _begin_http2(self, data: bytes) -> None:
+        # `data`, the first that came, is HTTP/2's preface, or the beginning of it.
+        now = self._acceptor.wheel.now
+        if len(data) < len(PREFACE) and self._connection is not None:
+            timeout = self._acceptor.preface_timeout
+            self._connection = PrefaceReader(
+                self, self._connection, self._open_http2, self.switch, now, timeout
+            )
+            self._connection.receive_data(data, now)
+            self.timeout_changed()
+        else:
+            self.switch(self._open_http2(now), data, now)
+
+    def _open_http2(self, now: float) -> Connection:
+        acceptor = self._acceptor
+        opened: Any = acceptor.open_http2
+        connection: Connection = opened(self, self.open_handler, self.refused, now)
+        if acceptor.shutting_down:
+            connection.shutdown(now)
+        return connection
+
+    def switch(self, connection: Connection, data: bytes, now: float) -> None:
+        """Let `connection` take over, and `data` be the first that it receives."""
+        self._connection = connection
+        connection.receive_data(data, now)
+        self.timeout_changed()
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -394,6 +453,11 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         """The server has begun to shut down."""
         if self._connection is not None and self._state == OPEN:
             self._connection.shutdown(self._acceptor.wheel.now)
+
+    def close_idle(self) -> None:
+        """Close, where it waits for a request, to make room for others."""
+        if self._connection is not None and self._state == OPEN:
+            self._connection.close_idle()
 
     def cut(self) -> None:
         """End the connection now; its application sees its client gone."""

@@ -45,6 +45,7 @@ SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
 RECHECK = 0.25  # seconds between two looks for idle connections, while accepting pauses
+HEAP_BLOCK = 1 << 22  # octets of memory that is kept for what comes next
 DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
 
@@ -222,6 +223,7 @@ class Server:
         self._announce(loop)
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
+        _learn_heap_size()
 
     def _load(self) -> ASGIApplication:
         config = self._config
@@ -437,7 +439,7 @@ class Server:
         if len(acceptor.connections) >= acceptor.max_connections:
             idle = acceptor.longest_idle()
             if idle is not None and len(acceptor.connections) > acceptor.max_connections:
-                idle.close(False)
+                idle.close_idle()
         full = len(acceptor.connections) >= acceptor.max_connections and idle is None
         if full == self._accepting:
             self._accepting = not full
@@ -531,3 +533,10 @@ class Server:
         deadline = time.monotonic() + seconds
         while not done() and not self._hurry and time.monotonic() < deadline:
             await asyncio.sleep(POLL)
+
+
+def _learn_heap_size() -> None:
+    # glibc gives what is freed back to the kernel from 128 KiB on, and each page that it takes again is a fault: twice
+    # the cost of receiving an upload. Its thresholds follow the largest block that was freed (mallopt(3),
+    # M_MMAP_THRESHOLD): let it keep up to twice this.
+    bytes(HEAP_BLOCK)
