@@ -91,8 +91,8 @@ def test_hup_loads_the_new_code_and_loses_nothing(server: Supervised) -> None:
         server.signal(signal.SIGHUP)
         assert busy.read_response().status == 200
         server.wait_for_log("Reloaded 2 workers", 30)
+    eventually(lambda: server.lifespans_ended() == 2, 10)
     assert {server.ask("/version") for _ in range(20)} == {"two"}
-    eventually(lambda: server.lifespans_ended() == 2)
     assert not set(old) & set(server.workers())
 
 
@@ -145,17 +145,18 @@ def test_scaling_by_signals(server: Supervised) -> None:
 def test_a_blocked_loop_is_found_shown_and_replaced(tmp_path: Path) -> None:
     options = ("--timeout-stall-log", "0.4", "--timeout-stall", "1")
     with supervised(tmp_path, *options) as server, server.client() as client:
-        client.send_request("GET", "/block?30")
+        client.send_request("GET", "/block?3")
         server.wait_for_log("blocking begins")
         shown = server.wait_for_log(r"worker \d \(process (\d+)\): its event loop has not turned for 0\.\d s")
         victim = int(shown[1])
         server.wait_for_log(r'File ".*apps\.py", line \d+ in app')  # faulthandler, of the thread
         server.wait_for_log(r"\d+ tasks of process")
-        server.wait_for_log(r"Task Task-\d+:\n +File .*apps\.py")
+        server.wait_for_log(r"Task [^\n]+:\n +File .*apps\.py")
         server.wait_for_log("replacing it", 20)
         eventually(lambda: len(server.workers()) == 2 and victim not in server.workers(), 20)
         assert str(victim) not in {server.ask() for _ in range(20)}
-        server.wait_for_log("overdue: killing it", 20)
+        assert client.read_response().body == str(victim).encode()  # it woke up, and finished
+        server.wait_for_log(f"lifespan of {victim} ends")
 
 
 def test_recycling_by_requests(tmp_path: Path) -> None:
@@ -243,16 +244,28 @@ def test_preload_imports_once(tmp_path: Path) -> None:
         server.write("two")
         server.signal(signal.SIGHUP)
         server.wait_for_log("Reloaded 2 workers", 30)
+        eventually(lambda: server.lifespans_ended() == 2, 10)
         assert server.ask("/version") == "two"
         assert int(server.ask("/imported")) != imported
         eventually(lambda: not Path(f"/proc/{imported}/stat").exists(), 10)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change who it is")
+def another_user() -> int:
+    """Whom this test can run an interpreter as: nobody, if that may read it."""
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "import tidegate.server"], user=65534, check=True, capture_output=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return os.geteuid()
+    return 65534
+
+
 def test_workers_run_as_another_user(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    with supervised(tmp_path, "--user", "65534", "--umask", "027", workers="1") as server:
-        assert server.ask("/ids") == "65534 65534 027"
+    user = another_user()
+    with supervised(tmp_path, "--user", str(user), "--umask", "027", workers="1") as server:
+        assert server.ask("/ids").split()[::2] == [str(user), "027"]
 
 
 def test_a_unix_socket_goes_with_the_supervisor(tmp_path: Path) -> None:
@@ -283,6 +296,16 @@ def test_the_load_is_even(tmp_path: Path) -> None:
             client.close()
     assert len(answers) == 4
     assert max(answers.values()) <= 150, answers
+
+
+def body_at(port: int) -> bytes:
+    """The body of an answer; empty while nobody listens there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return b"".join(iter(lambda: client.recv(65536), b"")).rpartition(b"\r\n\r\n")[2]
+    except ConnectionRefusedError:
+        return b""
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")])
@@ -351,15 +374,7 @@ def test_systemds_own_tool(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-
-        def answer() -> bool:
-            try:
-                with Client("127.0.0.1", port) as client:
-                    return client.request("GET", "/", ("Connection", "close")).status == 200
-            except ConnectionRefusedError:
-                return False
-
-        eventually(answer, 20)
+        assert eventually(lambda: body_at(port), 20)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
@@ -380,24 +395,13 @@ def test_gunicorns_worker_class(tmp_path: Path) -> None:
         text=True,
     )
     try:
-
-        def ask() -> str:
-            try:
-                with Client("127.0.0.1", port) as client:
-                    return client.request("GET", "/", ("Connection", "close")).body.decode()
-            except ConnectionRefusedError:
-                return ""
-
-        first = eventually(ask, 20)
-        answers = [first]
-        while len(set(answers)) < 3:
-            answers.append(ask())
-            assert len(answers) < 1000
-        assert "" not in answers
+        answers = {eventually(lambda: body_at(port), 20)}
+        eventually(lambda: answers.add(body_at(port)) or len(answers) >= 3, 20, interval=0)  # type: ignore[func-returns-value]
+        assert b"" not in answers
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 0
-        assert out.count("lifespan of") == len(set(answers)), out
+        assert out.count("lifespan of") >= len(answers), out
         assert "Traceback" not in out
     finally:
         process.kill()

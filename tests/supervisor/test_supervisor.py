@@ -14,7 +14,8 @@ from tidegate.supervisor.channel import (
     Beat,
     ChannelError,
     Drain,
-    DumpTasks,
+    Dumped,
+    DumpStacks,
     Hurry,
     Message,
     Ready,
@@ -169,14 +170,19 @@ def test_a_boot_limit_ends_it() -> None:
     assert stage.alive == [2]
 
 
-def test_a_stalled_worker_shows_its_stacks_and_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_stalled_worker_shows_its_stacks_and_is_replaced(
+    caplog: pytest.LogCaptureFixture, answers: bool
+) -> None:
     stage = up(2, stall_log=5.0, stall=30.0)
     for _ in range(6):
         stage.later(1)
         beat(stage, 2)
     assert stage.worker(1).state is State.STALLED
-    assert stage.process(1).signals == [DUMP_SIGNAL]
-    assert told(stage, 1, DumpTasks) == 1
+    assert stage.process(1).signals == []
+    assert told(stage, 1, DumpStacks) == 1
+    if answers:
+        stage.hear(1, Dumped())
     assert stage.process(2).said == [Adopt([(0, 0)])]  # new connections do not wait for it
     for _ in range(25):
         stage.later(1)
@@ -184,13 +190,14 @@ def test_a_stalled_worker_shows_its_stacks_and_is_replaced(caplog: pytest.LogCap
     assert stage.worker(1).state is State.DRAINING
     assert told(stage, 1, Drain) == 1
     assert stage.alive == [1, 2, 3]
-    assert stage.process(1).signals == [DUMP_SIGNAL]  # asked, not killed: it may wake up and finish
+    dumped = [] if answers else [DUMP_SIGNAL]
+    assert stage.process(1).signals == dumped  # asked, not killed: it may wake up and finish
     stage.hear(3, Ready())
     assert stage.process(2).said[-1] == Release([0])
     for _ in range(25):
         stage.later(1)
         beat(stage, 2, 3)
-    assert stage.process(1).signals == [DUMP_SIGNAL, signal.SIGKILL]
+    assert stage.process(1).signals == [*dumped, signal.SIGKILL]
     stage.end(1, -signal.SIGKILL)
     assert stage.alive == [2, 3]
     assert "its event loop has not turned for 30.0 s: replacing it" in caplog.text
@@ -477,6 +484,15 @@ def test_no_process_to_be_had(caplog: pytest.LogCaptureFixture) -> None:
     stage.supervisor.roll(plan(2), stage.now)
     assert stage.notified.told[-1] == "ready"
     assert stage.alive == [2, 4]
+
+
+def test_no_process_to_be_had_at_the_start() -> None:
+    stage = Stage(plan(1))
+    stage.launcher.refuses = True
+    stage.start()
+    stage.later(2)
+    assert stage.supervisor.finished
+    assert stage.supervisor.exit_code == 3
 
 
 def test_a_worker_that_does_not_read_is_killed() -> None:

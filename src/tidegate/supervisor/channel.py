@@ -24,6 +24,7 @@ MAX_REPORT: Final = 4096  # octets of one message of a worker
 MAX_DESCRIPTORS: Final = 250  # in one message; Linux' SCM_MAX_FD is 253
 MAX_QUEUED: Final = 4096  # messages that wait for a worker that does not read
 READ_SIZE: Final = 1 << 16
+ANCILLARY: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
 class ChannelError(Exception):
@@ -84,8 +85,8 @@ class ReopenLogs(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class DumpTasks(Message):
-    """Write the stacks of the tasks to the log."""
+class DumpStacks(Message):
+    """Write the stacks of the threads and tasks to the log, and say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class Beat(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Dumped(Message):
+    """The stacks are in the log."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskToLeave(Message):
     """The worker was told to stop by somebody else (SIGTERM): replace it."""
 
@@ -134,10 +140,10 @@ class Ended(Message):
 
 
 KINDS: Final[tuple[type[Message], ...]] = (
-    Start, Adopt, Release, Drain, Hurry, ReopenLogs, DumpTasks, Fork, Ready, Beat, AskToLeave, Forked, Ended,
+    Start, Adopt, Release, Drain, Hurry, ReopenLogs, DumpStacks, Fork, Ready, Beat, Dumped, AskToLeave, Forked, Ended,
 )  # fmt: skip
 TAGS: Final = {kind: tag for tag, kind in enumerate(KINDS)}
-REPORTS: Final = frozenset({Ready, Beat, AskToLeave, Forked, Ended})
+REPORTS: Final = frozenset({Ready, Beat, Dumped, AskToLeave, Forked, Ended})
 
 
 def encode(message: Message, descriptors: int = 0) -> bytes:
@@ -249,11 +255,9 @@ class Channel:
     def receive(self, *, wait: bool = False) -> list[tuple[Message, list[int]]]:
         """The messages that have come; with `wait`, once something has. Raises EOFError, ChannelError."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._connection,
-                READ_SIZE,
-                MAX_DESCRIPTORS,
-                _CLOSE_ON_EXEC | (0 if wait else socket.MSG_DONTWAIT),
+            # Not socket.recv_fds, which drops its flags.
+            data, ancillary, _, _ = self._connection.recvmsg(
+                READ_SIZE, ANCILLARY, _CLOSE_ON_EXEC | (0 if wait else socket.MSG_DONTWAIT)
             )
         except BlockingIOError:
             return []
@@ -261,6 +265,10 @@ class Channel:
             raise EOFError from None
         if not data:
             raise EOFError
+        descriptors = array.array("i")
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
         return self._decoder.feed(data, descriptors)
 
     def close(self) -> None:

@@ -27,7 +27,8 @@ from tidegate.supervisor.channel import (
     Channel,
     ChannelError,
     Drain,
-    DumpTasks,
+    Dumped,
+    DumpStacks,
     Hurry,
     Message,
     Ready,
@@ -111,9 +112,11 @@ class Link:
             loop, handler = self._loop, self._handler
             if loop is None or handler is None:
                 self._early.append((message, descriptors))
-        if isinstance(message, DumpTasks):
+        if isinstance(message, DumpStacks):
+            faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)
             if loop is not None:
                 log_tasks(loop)
+            self.send(Dumped())
         elif loop is not None and handler is not None:
             with contextlib.suppress(RuntimeError):  # it has closed: the worker is going
                 loop.call_soon_threadsafe(handler, message, descriptors)
@@ -217,7 +220,7 @@ def prepare() -> None:
         signal.signal(number, lambda number, frame: None)
     # What `Link` ends an import with; whoever started the supervisor may have had it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Written by a handler in C: also where the interpreter's lock is held, or the main thread waits.
+    # Written by a handler in C, for where the interpreter's lock is held.
     faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or sys.stderr, all_threads=True)
 
 

@@ -20,7 +20,8 @@ from tidegate.supervisor.channel import (
     Beat,
     ChannelError,
     Drain,
-    DumpTasks,
+    Dumped,
+    DumpStacks,
     Hurry,
     Message,
     Ready,
@@ -190,6 +191,8 @@ class Supervisor:
             worker.resident = message.resident
             self._on(worker, Event.BEAT, now)
             self._look_at_limits(worker, now)
+        elif isinstance(message, Dumped):
+            worker.shown = True
         elif isinstance(message, AskToLeave):
             self._replace(worker, "it was told to stop", now)
 
@@ -245,8 +248,8 @@ class Supervisor:
         elif action is Action.DUMP:
             silence = now - worker.beaten_at
             logger.error("%s: its event loop has not turned for %.1f s; its stacks follow", worker, silence)
-            worker.process.signal(DUMP_SIGNAL)
-            self._send(worker, DumpTasks())
+            worker.shown = False
+            self._send(worker, DumpStacks())
             self._assign()
         elif action is Action.RECOVERED:
             logger.warning("%s: its event loop turns again", worker)
@@ -254,6 +257,10 @@ class Supervisor:
         elif action is Action.REPLACE:
             silence = now - worker.beaten_at
             logger.error("%s: its event loop has not turned for %.1f s: replacing it", worker, silence)
+            if not worker.shown:
+                # Code in C keeps the interpreter's lock. Only then is the signal safe: while other threads run, its
+                # handler would walk their stacks under their feet.
+                worker.process.signal(DUMP_SIGNAL)
             self._ask_to_drain(worker, now)
             self._vacate(worker, now)
             self._assign()
@@ -306,10 +313,13 @@ class Supervisor:
             slot.restart_at = now + max(BACKOFF, self._backoff(slot))
         else:
             self._vacate(worker, now)
-            if not self._ever_up and slot.failures >= BOOT_ATTEMPTS and not self.stopping:
-                logger.critical("%s failed %d times to come up: giving up", worker.name, slot.failures)
-                self.exit_code = CRASH_LOOP
-                self.stop(now)
+            self._look_for_crash_loop(slot, now)
+
+    def _look_for_crash_loop(self, slot: Slot, now: float) -> None:
+        if not self._ever_up and slot.failures >= BOOT_ATTEMPTS and not self.stopping:
+            logger.critical("worker %d failed %d times to come up: giving up", slot.index + 1, slot.failures)
+            self.exit_code = CRASH_LOOP
+            self.stop(now)
 
     def _crashed(self, worker: Worker, status: int, now: float) -> None:
         slot = worker.slot
@@ -441,6 +451,7 @@ class Supervisor:
             slot.restart_at = now + max(BACKOFF, self._backoff(slot))
             if slot is self._current:
                 self._stop_roll("there is no process to be had")
+            self._look_for_crash_loop(slot, now)
             return None
         worker = Worker(self._numbers, slot, plan, process, now, self._draw)
         self.workers[worker.number] = worker

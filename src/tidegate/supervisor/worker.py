@@ -100,6 +100,7 @@ class Worker:
         "process",
         "requests",
         "resident",
+        "shown",
         "slot",
         "started_at",
         "state",
@@ -123,6 +124,7 @@ class Worker:
         self.connections = 0
         self.requests = 0
         self.resident = 0
+        self.shown = False  # its stacks, since it stalled
         # Each limit by a share of its own, so that workers that started together do not go together.
         less = [1 - plan.jitter * random() for _ in range(3)]
         self.max_requests = None if plan.requests is None else max(1, int(plan.requests * less[0]))
