@@ -240,7 +240,7 @@ def test_preload_imports_once(tmp_path: Path) -> None:
         (imported,) = {int(server.ask("/imported")) for _ in range(10)}
         assert imported not in {*workers, server.pid}
         os.kill(workers.pop(), signal.SIGKILL)
-        eventually(lambda: len(server.workers()) == 2)
+        server.wait_for_log("is up after", count=3)
         server.write("two")
         server.signal(signal.SIGHUP)
         server.wait_for_log("Reloaded 2 workers", 30)
