@@ -110,13 +110,15 @@ class Trial:
             if self.running.server.name == "gunicorn":
                 # As its manual says: wait for the new master, then end the old one.
                 await asyncio.sleep(4)
-                new = int(Path(f"{self.running.pid_file}.2").read_text())
                 os.kill(main, signal.SIGTERM)
             if not await self.gone(before | {main}):
                 self.note = "the old processes lived on"
                 return
-            new = int(self.running.pid_file.read_text())
-            self.running.pid = new
+            while (
+                not self.running.pid_file.exists()
+            ):  # the new one takes the name over when the old one has gone
+                await asyncio.sleep(0.1)
+            self.running.pid = int(self.running.pid_file.read_text())
             await asyncio.sleep(0.5)
 
 

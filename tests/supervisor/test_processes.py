@@ -70,6 +70,8 @@ def supervised(directory: Path, *options: str, workers: str = "2") -> Iterator[S
             assert server.terminate() == 0, server.log
         assert "Traceback" not in server.log
     finally:
+        for client in server.clients:
+            client.close()
         server.process.kill()
         server.process.wait()
         server.reader.join(10)
