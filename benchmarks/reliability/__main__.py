@@ -202,7 +202,7 @@ def main() -> None:
                 continue
             try:
                 outcome = asyncio.run(run(server, python, event, logs))
-            except (RuntimeError, OSError, ValueError) as error:
+            except (RuntimeError, OSError, ValueError) as error:  # the next server has its turn
                 outcome = Outcome(server.name, event, 0, 0, 0, 0, {}, 0.0, 0.0, f"failed: {error}")
             outcomes.append(outcome)
             print(json.dumps(asdict(outcome)), flush=True)
