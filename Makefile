@@ -7,7 +7,7 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick wheel compat conformance testssl fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick reliability soak wheel compat conformance testssl fuzz clean
 
 # The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
@@ -101,6 +101,15 @@ bench: $(VENV)/.compiled $(BENCH)/.installed $(if $(PYTHON313),$(BENCH)-313/.com
 bench-quick: $(VENV)/.compiled $(BENCH)/.installed
 	$(BENCH)/bin/python -m benchmarks --rounds 1 --seconds 2 --scenarios hello,10k,stream \
 		--servers tidegate,uvicorn,granian,h2corn,fastpysgi,floor
+
+# What is lost while workers are replaced, beside the peers: some 15 minutes. Writes docs/reliability.md.
+reliability: $(VENV)/.compiled $(BENCH)/.installed
+	$(BIN)/python -m benchmarks.reliability --write-docs --peers-python $(BENCH)/bin/python
+
+# Two workers under mixed load: memory and descriptors over time, as docs/soak.svg.
+SECONDS ?= 1200
+soak: $(VENV)/.compiled
+	$(BIN)/python -m benchmarks.reliability.soak --seconds $(SECONDS)
 
 # Seeds are the kept corpus; what is found stays in build/fuzz, and becomes a test.
 FUZZ_SECONDS ?= 60

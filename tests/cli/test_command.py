@@ -417,7 +417,7 @@ async def application(scope: object, receive: object, send: object) -> None: ...
             application,
             {"port": 0, "reload": True},
             2,
-            "reload: it starts a new process: give the application as",
+            "reload: it starts new processes: give the application as",
         ),
         (
             application,

@@ -1,57 +1,172 @@
-"""The process in which --reload runs the application: `python -m tidegate.cli.child DESCRIPTOR`."""
+"""The processes that a supervisor starts: `python -m tidegate.cli.child worker|fork-server DESCRIPTOR`.
 
-import asyncio
+The descriptor is of the channel, over which a process is told all that it needs.
+"""
+
+import gc
+import logging
 import os
+import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-from tidegate.cli.main import INTERRUPTED, leave, serve
-from tidegate.config import Config
-from tidegate.server import Server
-from tidegate.supervisor.reload import Start
+from tidegate.cli.logging import reopen_log_files, set_up_logging
+from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, leave, load_environment, serve
+from tidegate.config import ConfigError
+from tidegate.server.loader import LoadError, load_application
+from tidegate.supervisor.channel import Channel, Drain, Ended, Fork, Forked, Message, Start
+from tidegate.supervisor.child import Link, SupervisedServer, prepare
+from tidegate.supervisor.title import set_title
 
-
-class SupervisedServer(Server):
-    """Stops when its parent says so through `pipe`: first gracefully, then at once. The pipe's end says it too.
-
-    Signals are the parent's business: Ctrl-C, and a service manager's SIGTERM, come to both.
-    """
-
-    def __init__(self, app: str, config: Config, *, sockets: Sequence[socket.socket], pipe: int) -> None:
-        super().__init__(app, config, sockets=sockets)
-        self._pipe = pipe
-        self._asked = asyncio.Event()
-
-    async def serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Not SIG_IGN, which processes that the application starts would inherit.
-            loop.add_signal_handler(number, lambda: None)
-        loop.add_reader(self._pipe, self._parent_asks)
-        async with self:
-            await self._asked.wait()
-
-    def _parent_asks(self) -> None:
-        if not os.read(self._pipe, 1):
-            asyncio.get_running_loop().remove_reader(self._pipe)
-        self._asked.set()
-        self.shutdown()
+logger = logging.getLogger("tidegate")
 
 
-def main(pipe: int) -> int:
-    """Serve as the parent says through `pipe`, until it ends; returns the exit code."""
+def work(connection: socket.socket, app: Any = None) -> int:
+    """Be the worker that `connection` says; returns the exit code. `app` is the application where it is loaded."""
+    link = Link(connection)
+    prepare()
     try:
-        start = Start.read(pipe)
-        for descriptor in (pipe, *start.descriptors):
-            os.set_inheritable(descriptor, False)  # the application's own children get none of them
+        start, descriptors = link.start()
         sys.path[:] = start.search_path
-        sockets = [socket.socket(fileno=descriptor) for descriptor in start.descriptors]
-        return serve(start.config.app, start.config, SupervisedServer, sockets=sockets, pipe=pipe)
+        config = start.config
+        set_title(f"{start.name} [{config.app}]")
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        return serve(
+            config.app if app is None else app,
+            config if app is None else replace(config, factory=False),
+            SupervisedServer,
+            sockets=sockets,
+            binds=[config.binds[index] for _, index in start.sockets],
+            keys=[key for key, _ in start.sockets],
+            name=start.name,
+            link=link,
+            reopen_logs=reopen_log_files,
+        )
     except (EOFError, KeyboardInterrupt):
         return INTERRUPTED
 
 
+def fork_workers(connection: socket.socket) -> int:
+    """Load the application and fork workers as `connection` says; returns the exit code, of each process."""
+    server = ForkServer(connection)
+    try:
+        app = server.load()
+        forked = server.run()
+    except LoadError as error:
+        sys.stderr.write(error.traceback or "")
+        print(f"tidegate: error: {error}", file=sys.stderr)
+        return APPLICATION
+    except ConfigError as error:
+        print(f"tidegate: error: {error}", file=sys.stderr)
+        return CONFIGURATION
+    except (EOFError, KeyboardInterrupt):
+        return INTERRUPTED
+    return 0 if forked is None else work(forked, app)
+
+
+class ForkServer:
+    """Has one thread, or its workers would lack the others."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._channel = Channel(connection, reports=False)
+        self._messages: deque[tuple[Message, list[int]]] = deque()
+        self._children: dict[int, int] = {}  # process id to number
+
+    def load(self) -> Any:
+        """Wait for the configuration, and load its application. Raises LoadError, ConfigError, EOFError."""
+        while not self._messages:
+            self._messages += self._channel.receive(wait=True)
+        start, _ = self._messages.popleft()
+        if not isinstance(start, Start) or start.config.app is None:
+            raise EOFError
+        config = start.config
+        sys.path[:] = start.search_path
+        set_title(f"{start.name} [{config.app}]")
+        set_up_logging(config.logging)
+        load_environment(config)
+        app = load_application(start.config.app, config.app_dir, config.factory)
+        if threading.active_count() > 1:
+            logger.warning("Importing the application started threads, which forked workers do not have")
+        return app
+
+    def run(self) -> socket.socket | None:
+        """Fork until told otherwise, and reap; in a worker, its channel's socket comes back at once."""
+        gc.collect()
+        gc.freeze()  # the collector is not to write to what is shared
+        waking, wakes = os.pipe()
+        os.set_blocking(waking, False)
+        os.set_blocking(wakes, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: None)  # as for workers: its supervisor tells it
+        signal.set_wakeup_fd(wakes)
+        forking = True
+        while forking or self._children:
+            while self._messages:
+                message, descriptors = self._messages.popleft()
+                if isinstance(message, Fork):
+                    connection = self._fork(message.number, socket.socket(fileno=descriptors[0]))
+                    if connection is not None:
+                        signal.set_wakeup_fd(-1)
+                        os.close(waking)
+                        os.close(wakes)
+                        return connection
+                elif isinstance(message, Drain):
+                    forking = False
+            watched: list[Any] = [waking, self._connection] if self._connection.fileno() >= 0 else [waking]
+            for ready in select.select(watched, [], [])[0]:
+                if ready is waking:
+                    with suppress(BlockingIOError):
+                        os.read(waking, 4096)
+                    self._reap()
+                    continue
+                try:
+                    self._messages += self._channel.receive()
+                except EOFError:  # the supervisor has gone, and its workers will
+                    self._channel.close()
+                    forking = False
+        return None
+
+    def _fork(self, number: int, connection: socket.socket) -> socket.socket | None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            logger.error("No process for a worker: %s", error.strerror)
+            connection.close()
+            self._channel.send(Ended(number, 1))
+            return None
+        if pid == 0:
+            self._channel.close()
+            for signalled in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(signalled, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            return connection
+        connection.close()
+        self._children[pid] = number
+        self._channel.send(Forked(number, pid))
+        return None
+
+    def _reap(self) -> None:
+        for pid, number in list(self._children.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._children[pid]
+                self._channel.send(Ended(number, os.waitstatus_to_exitcode(status)))
+
+
+def main(role: str, descriptor: int) -> int:
+    """Returns the exit code."""
+    os.set_inheritable(descriptor, False)  # the application's own children do not get it
+    connection = socket.socket(fileno=descriptor)
+    return work(connection) if role == "worker" else fork_workers(connection)
+
+
 if __name__ == "__main__":
-    leave(main(int(sys.argv[1])))
+    leave(main(sys.argv[1], int(sys.argv[2])))

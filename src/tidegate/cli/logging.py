@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from configparser import Error as INIError
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -100,6 +101,17 @@ def set_up_logging(settings: Logging) -> None:
         logger.handlers[:] = [handler]
         logger.setLevel(level)
         logger.propagate = False
+
+
+def reopen_log_files() -> None:
+    """Open the files that loggers write to anew: something has moved them away (logrotate(8))."""
+    loggers = [logging.getLogger(name) for name in ("", *logging.root.manager.loggerDict)]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        if isinstance(handler, logging.FileHandler):
+            with handler.lock or nullcontext():
+                if handler.stream is not None:
+                    handler.stream.close()
+                    handler.stream = handler._open()
 
 
 def wants_colors(settings: Logging, stream: TextIO) -> bool:

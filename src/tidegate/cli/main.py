@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables
+from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables, value_of
 from tidegate.config import OPTIONS, Config, ConfigError, Option
 from tidegate.config.option import Flag, did_you_mean
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     import click
@@ -78,18 +78,23 @@ def run(app: Any, **options: Any) -> None:
         check(config)
     except ConfigError as error:
         sys.exit(_fail(error, CONFIGURATION))
-    code = start(app, config)
+    code = start(app, config, lambda: load_config(given, os.environ, _cwd(), origin="run()")[0])
     if code:
         sys.exit(code)
 
 
-def start(app: Any, config: Config) -> int:
-    """Serve `app`, in this process or, with `config.reload`, in a child; returns the exit code."""
-    if not config.reload:
-        return serve(app, config)
+def start(app: Any, config: Config, load: "Callable[[], Config] | None" = None) -> int:
+    """Serve `app`, in this process or, with `config.workers` or `config.reload`, in others; returns the exit code.
+
+    `load` reads the configuration anew, for a reload.
+    """
+    from tidegate.net.listeners import BindError
+
     try:
-        return _serve_reloading(app, config)
-    except ConfigError as error:
+        if config.workers.count is not None or config.reload:
+            return _supervise(app, config, load)
+        return _serve_alone(app, config)
+    except (ConfigError, BindError) as error:
         return _fail(error, CONFIGURATION)
 
 
@@ -102,10 +107,7 @@ def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, 
 
     try:
         set_up_logging(config.logging)
-        if config.env_file is not None:
-            from importlib import import_module
-
-            import_module("dotenv").load_dotenv(config.env_file)
+        load_environment(config)
         if config.factory and not isinstance(app, str):
             app = call_factory(app, getattr(app, "__qualname__", type(app).__qualname__))
         run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
@@ -123,17 +125,25 @@ def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, 
     return 0
 
 
+def load_environment(config: Config) -> None:
+    """Set the variables of `--env-file`, but for those that are set already."""
+    if config.env_file is not None:
+        from importlib import import_module
+
+        import_module("dotenv").load_dotenv(config.env_file)
+
+
 def check(config: Config) -> None:
     """Look at what the configuration names outside itself. Raises ConfigError."""
     from tidegate.server.access_log import compile_template
 
     compile_template(config.logging.template)
-    for option, directory in (
+    for name, directory in (
         ("app_dir", config.app_dir),
         *(("reload_dir", each) for each in config.reload_dirs),
     ):
         if not os.path.isdir(directory):
-            raise ConfigError(f"{OPTIONS[option].flag}: there is no directory {directory}: check the path")
+            raise ConfigError(f"{OPTIONS[name].flag}: there is no directory {directory}: check the path")
     if config.env_file is not None:
         _check_readable("--env-file", config.env_file)
         _check_installed("--env-file", "dotenv", "python-dotenv")
@@ -141,6 +151,10 @@ def check(config: Config) -> None:
         from tidegate.cli.logging import read_log_config
 
         read_log_config(config.logging.config)
+    if config.workers.count is None and not config.reload:
+        for option in OPTIONS.values():
+            if option.path[0] == "workers" and value_of(config, option) != option.default:
+                raise ConfigError(f"{option.flag}: it is a supervisor's to do: give --workers too, 1 or more")
     config.tls.check()
     if any(config.scheme_of(bind) == "https" for bind in config.binds):
         from tidegate.server.listening import Listening
@@ -167,28 +181,43 @@ def version() -> str:
     return f"tidegate {__version__} ({build}), {python}, {loop}, {platform.system()} {platform.machine()}"
 
 
-def _serve_reloading(app: Any, config: Config) -> int:
-    from tidegate.cli.logging import set_up_logging
-    from tidegate.net.listeners import BindError, open_listener
-    from tidegate.supervisor.reload import Reloader
+def _serve_alone(app: Any, config: Config) -> int:
+    """Without a supervisor: a service manager's sockets are this process's own."""
+    from tidegate.supervisor.sockets import activated
+    from tidegate.supervisor.upgrade import activated_config
+
+    descriptors = activated(os.environ)
+    if descriptors:
+        config = replace(config, binds=activated_config(config, descriptors))
+    return serve(app, config)
+
+
+def _supervise(app: Any, config: Config, load: "Callable[[], Config] | None") -> int:
+    from tidegate.cli.logging import reopen_log_files, set_up_logging
+    from tidegate.supervisor.host import Commands, Host
+    from tidegate.supervisor.sockets import activated
+    from tidegate.supervisor.upgrade import Predecessor, activated_config
 
     if not isinstance(app, str):
-        raise ConfigError("reload: it starts a new process: give the application as module:attribute")
+        option = "reload" if config.reload else "workers"
+        raise ConfigError(f"{option}: it starts new processes: give the application as module:attribute")
     set_up_logging(config.logging)
+    predecessor = Predecessor.find(os.environ)
+    descriptors = predecessor.activated if predecessor is not None else activated(os.environ)
     config = replace(config, app=app)
-    sockets: list[socket.socket] = []
-    try:
-        for bind in config.binds:
-            listener = open_listener(bind)
-            sockets.append(listener)
-            listener.listen(config.backlog)
-        Reloader(config, sockets, [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]).run()
-    except BindError as error:
-        return _fail(error, CONFIGURATION)
-    finally:
-        for listener in sockets:
-            listener.close()
-    return 0
+    if descriptors:
+        config = replace(config, binds=activated_config(config, descriptors))
+
+    def load_again() -> Config:
+        found = config if load is None else replace(load(), app=app)
+        check(found)
+        return found
+
+    child = [sys.executable, *_interpreter_flags(), "-m", "tidegate.cli.child"]
+    commands = Commands([*child, "worker"], [*child, "fork-server"])
+    return Host(
+        config, load_again, commands, reopen_log_files, activated=descriptors, predecessor=predecessor
+    ).run()
 
 
 # --- The command
@@ -227,7 +256,7 @@ def _command(arguments: Sequence[str]) -> int:
         return _fail(f"{error.format_message()} (see tidegate --help)", CONFIGURATION)
     except ConfigError as error:
         return _fail(error, CONFIGURATION)
-    return start(config.app, config)
+    return start(config.app, config, lambda: load_config(given, os.environ, _cwd())[0])
 
 
 def _click_command() -> "click.Command":

@@ -203,6 +203,27 @@ class Size(Integer):
         return str(value)
 
 
+class Octal(Integer):
+    """Permission bits of files, in octal; in TOML write 0o022."""
+
+    metavar = "OCTAL"
+
+    def __init__(self) -> None:
+        super().__init__(0, 0o777)
+
+    def parse(self, text: str) -> int:
+        if not re.fullmatch(r"\s*(0o)?[0-7]{1,4}\s*", text, re.ASCII):
+            raise ValueError(f"{text!r} is not octal: give {self.range}")
+        return int(text, 8)
+
+    def format(self, value: int) -> str:
+        return f"0o{value:03o}"
+
+    @property
+    def range(self) -> str:
+        return "000 to 777, such as 022"
+
+
 class Number(Kind):
     """A finite number."""
 

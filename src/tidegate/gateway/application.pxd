@@ -60,6 +60,7 @@ cdef class Gateway:
     cdef public Py_ssize_t max_exchanges
     cdef public object access_log
     cdef public set calls
+    cdef readonly Py_ssize_t calls_begun
     cdef public bint cancelling
     cdef object _notice
     cdef object _shutdown

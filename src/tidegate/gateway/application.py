@@ -262,6 +262,7 @@ class Gateway:
         "access_log",
         "app",
         "calls",
+        "calls_begun",
         "cancelling",
         "identify",
         "loop",
@@ -293,6 +294,7 @@ class Gateway:
         self.max_exchanges = -1 if max_exchanges is None else max_exchanges
         self.access_log = access_log
         self.calls: set[ApplicationCall] = set()
+        self.calls_begun = 0
         self.cancelling = False
         self._shutdown = asyncio.Event()
         self._notice = ShutdownNotice(self._shutdown)
@@ -308,6 +310,7 @@ class Gateway:
         loop = self.loop
         context = self._context.copy()
         self.calls.add(call)
+        self.calls_begun += 1
         if self._task_factory:
             call.task = loop.create_task(call, context=context)
         else:

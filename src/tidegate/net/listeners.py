@@ -99,6 +99,17 @@ def _reason(error: OSError) -> str:
     return fixes.get(error.errno or 0, error.strerror or str(error))
 
 
+def describe(listener: socket.socket, scheme: str) -> str:
+    """Where a client finds a socket, as a URL; `scheme` is http, https or redirect."""
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    if scheme == "redirect":
+        return f"http://{host}:{name[1]} (redirects to https)"
+    return f"{scheme}://{host}:{name[1]}"
+
+
 def connection_limit(wanted: int) -> int:
     """Raise the soft limit of open files as far as `wanted` connections need; how many of them it bears."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -140,12 +151,7 @@ class Listener:
 
     def describe(self) -> str:
         """Where a client finds this socket, as a URL."""
-        name = self.socket.getsockname()
-        if self.socket.family == socket.AF_UNIX:
-            return f"unix:{os.fsdecode(name)}"
-        host = f"[{name[0]}]" if ":" in name[0] else name[0]
-        note = " (redirects to https)" if self.redirect_port else ""
-        return f"{self.scheme}://{host}:{name[1]}{note}"
+        return describe(self.socket, "redirect" if self.redirect_port else self.scheme)
 
     def _factory(self) -> Callable[..., TCPProtocol]:
         name = self.socket.getsockname()
@@ -189,6 +195,10 @@ class Listener:
         deadline = time.monotonic() + seconds
         while self._accepting and poll.poll(0) and time.monotonic() < deadline:
             await asyncio.sleep(0)
+
+    async def settle(self) -> None:
+        """Accept no more for now, and let what has been accepted be announced: `close` would lose it."""
+        self.pause()
         # From accept to connection_made takes asyncio's own loop some turns.
         for _ in range(4):
             await asyncio.sleep(0)

@@ -62,6 +62,11 @@ class ProxyListener(Listener):
         if self._greeting:
             await asyncio.wait(self._greeting, timeout=max(0.0, deadline - time.monotonic()))
 
+    async def settle(self) -> None:
+        self.pause()
+        if self._greeting:
+            await asyncio.wait(self._greeting)
+
     def close(self, unlink: bool) -> None:
         self._accepting = False
         self._switch()

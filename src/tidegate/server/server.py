@@ -37,6 +37,7 @@ from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
 from tidegate.server.listening import Listening
 from tidegate.server.loader import detect_interface, load_application
+from tidegate.server.notify import ServiceManager
 from tidegate.version import __version__
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ class Server:
                 binds = [binds[0]] * len(sockets)
         self._binds = binds
         self._listening: Listening | None = None
+        self._https_port = 0
         self._listeners: list[Listener] = []
+        self._origins: dict[Listener, socket.socket] = {}
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
         self._acceptor: Acceptor | None = None
@@ -103,6 +106,7 @@ class Server:
         self._switching: asyncio.Task[None] | None = None
         self._shutdown_asked = asyncio.Event()
         self._hurry = False
+        self._drains_backlog = True
 
     @property
     def addresses(self) -> list[Any]:
@@ -110,10 +114,24 @@ class Server:
         names = [listener.socket.getsockname() for listener in self._listeners]
         return [name if isinstance(name, str | bytes) else tuple(name[:2]) for name in names]
 
-    def shutdown(self) -> None:
-        """Ask for a graceful shutdown; asked a second time, for one now. Lifespan shutdown runs in both."""
+    @property
+    def open_connections(self) -> int:
+        return 0 if self._acceptor is None else len(self._acceptor.connections)
+
+    @property
+    def requests_begun(self) -> int:
+        """How many requests and WebSockets the application was called for."""
+        return 0 if self._gateway is None else self._gateway.calls_begun
+
+    def shutdown(self, *, drain_backlog: bool = True) -> None:
+        """Ask for a graceful shutdown; asked a second time, for one now. Lifespan shutdown runs in both.
+
+        Without `drain_backlog`, connections that the kernel has queued are left to who else accepts from the sockets.
+        """
         if self._shutdown_asked.is_set():
             self._hurry = True
+        else:
+            self._drains_backlog = drain_backlog
         self._shutdown_asked.set()
 
     async def serve(self) -> None:
@@ -133,7 +151,12 @@ class Server:
                     loop.add_signal_handler(signal.SIGHUP, self.reload_certificates)
                     handled.append(signal.SIGHUP)
             await self._start(sockets, app)
+            manager = ServiceManager(os.environ)
+            manager.ready()
+            if manager.watchdog is not None:
+                self._say_alive(loop, manager, manager.watchdog)
             await self._shutdown_asked.wait()
+            manager.stopping()
             await self._stop()
         finally:
             for number in handled:
@@ -155,6 +178,10 @@ class Server:
     ) -> None:
         self._shutdown_asked.set()
         await self._stop()
+
+    def _say_alive(self, loop: asyncio.AbstractEventLoop, manager: ServiceManager, interval: float) -> None:
+        manager.alive()
+        loop.call_later(interval, self._say_alive, loop, manager, interval)
 
     def _on_signal(self, number: int) -> None:
         again = self._shutdown_asked.is_set()
@@ -209,12 +236,13 @@ class Server:
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
         listening = self._listening or Listening(config, self._binds, http2=self._config.http2)
-        https_port = listening.https_port(sockets, self._binds)
+        self._https_port = listening.https_port(sockets, self._binds)
         self._listeners = [
-            listening.make(each, bind, self._acceptor, https_port)
+            listening.make(each, bind, self._acceptor, self._https_port)
             for each, bind in zip(sockets, self._binds, strict=True)
         ]
         listening.watch(loop)
+        self._origins = dict(zip(self._listeners, self._given or sockets, strict=True))
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
@@ -543,11 +571,29 @@ class Server:
         wanted = not self._accepting
         while wanted != self._accepting:
             wanted = self._accepting
-            for listener in self._listeners:
+            for listener in list(self._listeners):
                 if wanted:
                     await listener.start()
                 else:
                     listener.pause()
+
+    async def add_listener(self, listener: socket.socket, bind: Bind) -> None:
+        """Accept from one more socket, while it serves; it stays the caller's to close."""
+        if self._acceptor is None or self._listening is None or self._shutdown_asked.is_set():
+            return
+        added = self._listening.make(listener.dup(), bind, self._acceptor, self._https_port)
+        self._listeners.append(added)
+        self._origins[added] = listener
+        if self._accepting:
+            await added.start()
+
+    async def remove_listener(self, listener: socket.socket) -> None:
+        """Accept no more from a socket that was given: somebody else does."""
+        for removed in [each for each, origin in self._origins.items() if origin is listener]:
+            del self._origins[removed]
+            self._listeners.remove(removed)
+            await removed.settle()
+            removed.close(unlink=False)
 
     # --- stop
 
@@ -561,7 +607,9 @@ class Server:
         acceptor.shutting_down = True
         gateway.shutdown_started()
         for listener in self._listeners:
-            await listener.drain(DRAIN_BACKLOG)
+            if self._drains_backlog:
+                await listener.drain(DRAIN_BACKLOG)
+            await listener.settle()
             listener.close(unlink=self._given is None)
         listening.hurry(wheel.now + timeouts.shutdown_idle)
         for protocol in list(acceptor.connections):
