@@ -19,22 +19,6 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 KNOWN = {flag for option in OPTIONS.values() for flag in flags(option)} | {
     *("--check-config", "--config", "--print-config", "--version"),
 }
-# Of parts that are still to be merged here: to be taken out as they are.
-COMING = {
-    *(
-        "--workers",
-        "--preload",
-        "--recycle-requests",
-        "--recycle-jitter",
-        "--recycle-age",
-        "--recycle-memory",
-    ),
-    *("--timeout-stall", "--timeout-boot", "--pid-file", "--user", "--group", "--umask"),
-}
-
-
-def test_what_was_to_come_is_not_there_yet():
-    assert not COMING & KNOWN
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -53,7 +37,7 @@ def test_the_options_of_the_tables_exist(server, theirs, ours):
     named = set(OPTION.findall(theirs if ours.startswith("the same") else ""))
     named |= set(OPTION.findall(ours)) - {"--reload-delay", "--ssl-version"}  # theirs, in a note
     assert named or ours.startswith("-")
-    assert named <= KNOWN | COMING
+    assert named <= KNOWN
 
 
 def test_there_is_a_table_for_each_server():
@@ -66,7 +50,7 @@ def test_there_is_a_table_for_each_server():
 )
 def test_the_options_of_the_text_exist(page):
     own = {"--no-install-recommends", "--no-cache-dir", "--from", "--system", "--no-create-home"}
-    assert set(OPTION.findall(page)) - own <= KNOWN | COMING
+    assert set(OPTION.findall(page)) - own <= KNOWN
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.iterdir()), ids=lambda path: path.name)

@@ -296,7 +296,8 @@ class Handshake(TimedWire):
                 await acceptor.loop.connect_accepted_socket(self._factory, connected, **options)
             else:
                 options |= {"ssl_incoming_bio_size": BUFFER, "ssl_outgoing_bio_size": BUFFER}
-                await connect(listener.quiet_loop, self._factory, connected, **options)
+                transport, _ = await connect(listener.quiet_loop, self._factory, connected, **options)
+                context.look_for_kernel_tls(transport)
         except OSError as error:
             logger.debug("A TLS handshake failed: %s", error or type(error).__name__)
             connected.close()

@@ -32,6 +32,7 @@ class ServerContext(ssl.SSLContext):
     cipher_suites: dict[str, int]
     requests_certificate: bool
     logs_keys: bool
+    asks_kernel: bool  # to encrypt, and whether it does is not known yet
 
     @property
     def verify_mode(self) -> ssl.VerifyMode:  # type: ignore[override]
@@ -42,6 +43,14 @@ class ServerContext(ssl.SSLContext):
         """Ask clients for a certificate, as `mode` says."""
         ssl.SSLContext.verify_mode.fset(self, mode)  # type: ignore[attr-defined]
         self.requests_certificate = mode != ssl.CERT_NONE
+
+    def look_for_kernel_tls(self, transport: Any) -> None:
+        """Ask the kernel no more where OpenSSL was built without: aiofastnet is slower when it asks in vain."""
+        if self.asks_kernel and "GCM" in transport.get_extra_info("cipher", ("",))[0]:
+            self.asks_kernel = False
+            if not transport.get_extra_info("ktls_send_enabled"):
+                self.options &= ~ssl.OP_ENABLE_KTLS  # type: ignore[attr-defined]
+                logger.debug("OpenSSL does not let the kernel encrypt")
 
 
 class Certificates:
@@ -116,7 +125,8 @@ class Certificates:
         except ssl.SSLError:
             raise _fault("ssl_ciphers", f"{settings.ciphers!r} names no cipher that OpenSSL has") from None
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-        if settings.ktls and kernel_tls():
+        context.asks_kernel = settings.ktls and kernel_tls()
+        if context.asks_kernel:
             context.options |= ssl.OP_ENABLE_KTLS  # type: ignore[attr-defined]  # Python 3.12
         context.set_alpn_protocols([name.decode() for name in self.alpn])
         context.cipher_suites = {each["name"]: each["id"] & 0xFFFF for each in context.get_ciphers()}
