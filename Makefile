@@ -7,13 +7,20 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick compat conformance fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick wheel compat conformance testssl fuzz clean
 
 # The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
 
+# With HTTPS=1, over TLS with a certificate from build/dev-cert/ca.pem, which is made where there is none.
 run: $(VENV)/.compiled
+ifdef HTTPS
+	@test -f build/dev-cert/cert.pem || $(BIN)/tidegate dev-cert --dir build/dev-cert
+	@$(BIN)/tidegate --ssl-certfile build/dev-cert/cert.pem --ssl-keyfile build/dev-cert/key.pem \
+	  --app-dir examples hello:app
+else
 	@$(BIN)/tidegate --app-dir examples hello:app
+endif
 
 test: lint test-compiled test-pure
 
@@ -57,6 +64,19 @@ test-all:
 test-pure-plain: $(VENV)/.compiled
 	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m pytest
 
+# The wheel and the source distribution, each installed where there is nothing else; the latter without a C compiler.
+wheel: $(VENV)/.tools
+	rm -rf dist build/lib* build/bdist* build/from-wheel build/from-source
+	$(BIN)/pip install --quiet twine
+	TIDEGATE_EXTENSIONS=require $(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/from-wheel
+	build/from-wheel/bin/pip install --quiet dist/*.whl
+	cd build && from-wheel/bin/tidegate --version | grep -F '(compiled)'
+	$(PYTHON) -m venv build/from-source
+	CC=/nonexistent build/from-source/bin/pip install --quiet --no-cache-dir dist/*.tar.gz
+	cd build && from-source/bin/tidegate --version | grep -F '(pure Python)'
+
 # Starlette's own suite against tidegate.web, on both builds; it is downloaded into build/.
 compat: $(VENV)/.compiled
 	XDG_CACHE_HOME=build TIDEGATE_EXTENSIONS=require $(BIN)/python tests/compat/starlette_suite.py --at-least 97
@@ -89,6 +109,10 @@ fuzz: $(VENV)/.tools
 	mkdir -p build/fuzz
 	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
 	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
+
+# testssl.sh (a Debian package of that name) against a server with a certificate of its own CA: some two minutes.
+testssl: $(VENV)/.compiled
+	$(BIN)/python -m tests.conformance.testssl
 
 # Autobahn's WebSocket cases, all of them, against the compiled and the pure build: some 30 minutes.
 conformance: $(VENV)/.compiled

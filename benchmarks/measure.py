@@ -12,7 +12,7 @@ from . import process
 from .load import LoadError, WrongAnswer
 from .report import Results, Sample
 from .scenarios import Scenario
-from .servers import Instance, Server, ServerError
+from .servers import Certificate, Instance, Server, ServerError
 
 WARM_UP = 1  # seconds; wrk takes whole ones
 QUIET = 0.15  # of one core
@@ -31,42 +31,45 @@ class Run:
     logs: Path
     say: Callable[[str], None]
     results: Results = field(default_factory=Results)
+    certificate: Certificate | None = None
 
     def run(self) -> Results:
         with ExitStack() as running:
-            instances: dict[str, Instance] = {}
+            instances: list[Instance] = []
             for server in self.servers:
-                if self.examine(server):
-                    instances[server.name] = instance = self.start(server)
-                    running.callback(instance.stop)
-                    instance.park()
+                for secure in sorted({scenario.secure for scenario in self.scenarios}):
+                    if (server.tls or not secure) and self.examine(server, secure):
+                        instance = self.start(server, secure)
+                        running.callback(instance.stop)
+                        instances.append(instance)
+                        instance.park()
             for number in range(1, self.rounds + 1):
                 for scenario in self.scenarios:
                     self.say(f"round {number} of {self.rounds}: {scenario.title}")
-                    for instance in instances.values():
-                        self.take_turn(instance, scenario)
+                    for instance in instances:
+                        if instance.address.secure == scenario.secure:
+                            self.take_turn(instance, scenario)
         return self.results
 
-    def start(self, server: Server) -> Instance:
-        return Instance(server, self.server_core, self.logs)
+    def start(self, server: Server, secure: bool) -> Instance:
+        if secure and self.certificate is None:
+            self.certificate = Certificate.make(self.logs.parent / "tls")
+        return Instance(server, self.server_core, self.logs, self.certificate if secure else None)
 
-    def examine(self, server: Server) -> bool:
+    def examine(self, server: Server, secure: bool) -> bool:
         """Its memory at idle, alone (PSS depends on who else runs), and its answers. False: not timed."""
         try:
-            instance = self.start(server)
+            instance = self.start(server, secure)
         except (ServerError, OSError) as error:
             self.say(f"{server.name}: not measured: {error}")
             self.results.absent[server.name] = str(error)
             return False
         try:
-            time.sleep(SETTLE)
-            self.results.idle[server.name] = process.memory(instance.pid)
-            before = process.cpu_seconds(instance.pid)
-            time.sleep(SETTLE)
-            self.results.idle_cpu[server.name] = (process.cpu_seconds(instance.pid) - before) / SETTLE
-            if server.kind != "floor":
-                self.results.extensions[server.name] = instance.ask("/extensions").decode()
+            if not secure:
+                self.measure_idle(instance)
             for scenario in self.scenarios:
+                if scenario.secure != secure:
+                    continue
                 instance.revive()
                 try:
                     scenario.driver.check(instance.address)
@@ -79,6 +82,16 @@ class Run:
         finally:
             instance.stop()
         return True
+
+    def measure_idle(self, instance: Instance) -> None:
+        name = instance.server.name
+        time.sleep(SETTLE)
+        self.results.idle[name] = process.memory(instance.pid)
+        before = process.cpu_seconds(instance.pid)
+        time.sleep(SETTLE)
+        self.results.idle_cpu[name] = (process.cpu_seconds(instance.pid) - before) / SETTLE
+        if instance.server.kind != "floor":
+            self.results.extensions[name] = instance.ask("/extensions").decode()
 
     def take_turn(self, instance: Instance, scenario: Scenario) -> None:
         server = instance.server

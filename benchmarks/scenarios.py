@@ -46,6 +46,7 @@ class Scenario:
     driver: Driver
     target: float | None = None  # Tidegate's CPU per request over the best peer's, at most
     unit: str = "request"
+    secure: bool = False  # over TLS, the same certificate for all
 
 
 SCENARIOS = (
@@ -77,5 +78,14 @@ SCENARIOS = (
         WebSocketLoad("/ws/broadcast", size=64, sockets=64),
         0.70,
         "message",
+    ),
+    Scenario("tls-hello", "Hello, World over TLS", Wrk("/hello", app.HELLO), 0.80, secure=True),
+    Scenario("tls-10k", "10 KiB answer over TLS", Wrk("/10k", app.TEN_KIB), 0.75, secure=True),
+    Scenario(
+        "tls-handshake",
+        "TLS handshake per request",
+        Wrk("/hello", app.HELLO, headers=(("Connection", "close"),)),
+        unit="handshake",
+        secure=True,
     ),
 )

@@ -24,15 +24,39 @@ class ServerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """One for localhost, of P-256, that all servers use."""
+
+    cert: Path
+    key: Path
+
+    @classmethod
+    def make(cls, directory: Path) -> "Certificate":
+        directory.mkdir(parents=True, exist_ok=True)
+        made = cls(directory / "cert.pem", directory / "key.pem")
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost"
+        names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        files = ["-keyout", str(made.key), "-out", str(made.cert)]
+        done = subprocess.run([*command.split(), *names, *files], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServerError(f"openssl: {done.stderr.strip()}")
+        return made
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     name: str
     python: str  # interpreter of its environment
     distributions: tuple[str, ...]  # whose versions are shown
     arguments: Callable[[int], list[str]]  # of the interpreter, for a port of 127.0.0.1
     kind: str = "peer"  # peer | tidegate | floor
+    tls: str = ""  # the arguments for TLS, with {cert} and {key}; empty where it is not measured
 
-    def command(self, port: int) -> list[str]:
-        return [self.python, *self.arguments(port)]
+    def command(self, port: int, certificate: Certificate | None = None) -> list[str]:
+        secure = (
+            [] if certificate is None else self.tls.format(cert=certificate.cert, key=certificate.key).split()
+        )
+        return [self.python, *self.arguments(port), *secure]
 
 
 def tidegate(python: str, label: str = "tidegate", app: str = "app") -> Server:
@@ -42,17 +66,19 @@ def tidegate(python: str, label: str = "tidegate", app: str = "app") -> Server:
         ("tidegate", "uvloop"),
         lambda port: f"-m tidegate --host 127.0.0.1 --port {port} --no-access-log app:{app}".split(),
         kind="tidegate",
+        tls="--ssl-certfile {cert} --ssl-keyfile {key}",
     )
 
 
 def peers(python: str) -> list[Server]:
-    def peer(name: str, distributions: str, *options: str, kind: str = "peer") -> Server:
+    def peer(name: str, distributions: str, *options: str, kind: str = "peer", tls: str = "") -> Server:
         return Server(
             name,
             python,
             tuple(distributions.split()),
             lambda port: " ".join(options).format(port=port).split(),
             kind,
+            tls,
         )
 
     return [
@@ -61,18 +87,21 @@ def peers(python: str) -> list[Server]:
             "uvicorn uvloop httptools",
             "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws websockets-sansio",
             "--no-access-log --log-level warning",
+            tls="--ssl-certfile {cert} --ssl-keyfile {key}",
         ),
         peer(
             "granian",
             "granian uvloop",
             "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --workers 1",
             "--runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning",
+            tls="--ssl-certificate {cert} --ssl-keyfile {key} --ssl-protocol-min tls1.2",
         ),
         peer(
             "h2corn",  # its default of two runtime threads is the leaner one on one core too
             "h2corn uvloop",
             "-m h2corn --host 127.0.0.1 --port {port} app:app --workers 1 --loop uvloop --no-access-log",
             "--timeout-worker-healthcheck 0",  # or a worker that was parked is replaced
+            tls="--certfile {cert} --keyfile {key}",
         ),
         peer("fastpysgi", "fastpysgi", "run_fastpysgi.py {port}"),
         peer(
@@ -80,12 +109,14 @@ def peers(python: str) -> list[Server]:
             "gunicorn gunicorn_h1c uvloop",
             "-m gunicorn --bind 127.0.0.1:{port} app:app --worker-class asgi --asgi-loop uvloop --workers 1",
             "--http-parser fast --no-control-socket --log-level warning --timeout 0",  # 0: as above
+            tls="--certfile {cert} --keyfile {key}",
         ),
         peer(
             "hypercorn",
             "hypercorn h11 uvloop",
             "-m hypercorn --bind 127.0.0.1:{port} app:app --worker-class uvloop --workers 1",
             "--log-level warning",
+            tls="--certfile {cert} --keyfile {key}",
         ),
         peer("floor", "uvloop", "floor.py {port}", kind="floor"),
     ]
@@ -94,18 +125,19 @@ def peers(python: str) -> list[Server]:
 class Instance:
     """A server that runs, pinned to one core. Parked, it is stopped, so that it disturbs nobody's window."""
 
-    def __init__(self, server: Server, core: int, logs: Path) -> None:
+    def __init__(self, server: Server, core: int, logs: Path, certificate: Certificate | None = None) -> None:
         self.server = server
+        self.certificate = certificate
         self.core = core
         logs.mkdir(parents=True, exist_ok=True)
-        self.log = logs / f"{server.name}.log"
+        self.log = logs / f"{server.name}{'' if certificate is None else '-tls'}.log"
         self.start()
 
     def start(self) -> None:
-        self.address = Address("127.0.0.1", free_port())
+        self.address = Address("127.0.0.1", free_port(), self.certificate is not None)
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
-                self.server.command(self.address.port),
+                self.server.command(self.address.port, self.certificate),
                 cwd=HERE,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -126,6 +158,8 @@ class Instance:
     def ask(self, path: str) -> bytes:
         """The body of a plain GET. Raises ServerError."""
         connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=5)
+        with contextlib.suppress(OSError):  # else the request says so
+            connection.sock = self.address.connect()
         try:
             connection.request("GET", path)
             response = connection.getresponse()

@@ -1,5 +1,6 @@
 """The build: every module loads as TIDEGATE_EXTENSIONS asks, and the layers hold for `cimport` too."""
 
+import ast
 import importlib
 import os
 import re
@@ -54,3 +55,18 @@ def test_asgi_and_the_package_load_no_server() -> None:
         "assert not {'tidegate.server', 'tidegate.net', 'tidegate.cli'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("pxd", [pxd for pxd in COMPILED if "web" in pxd.parts], ids=module_of)
+def test_no_compiled_coroutine_waits_while_an_exception_is_handled(pxd: Path) -> None:
+    """One that is suspended then crashes if the exception's traceback changes meanwhile."""
+    tree = ast.parse(pxd.with_suffix(".py").read_text())
+    handling: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try | ast.TryStar):
+            handling += [*node.handlers, *node.finalbody]
+        elif isinstance(node, ast.AsyncWith):  # awaits __aexit__ with the exception in hand
+            handling.append(node)
+    waits = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)
+    found = [inner.lineno for outer in handling for inner in ast.walk(outer) if isinstance(inner, waits)]
+    assert found == []

@@ -8,7 +8,7 @@ Apps = dict[str, Any]
 
 
 async def raw() -> Apps:
-    async def app(scope, receive, send):
+    async def app(scope: Any, receive: Any, send: Any) -> Any:
         await send(
             {
                 "type": "http.response.start",
@@ -18,8 +18,8 @@ async def raw() -> Apps:
         )
         await send({"type": "http.response.body", "body": b"Hello, world!"})
 
-    def wrap(app):
-        async def middleware(scope, receive, send):
+    def wrap(app: Any) -> Any:
+        async def middleware(scope: Any, receive: Any, send: Any) -> Any:
             await app(scope, receive, send)
 
         return middleware
@@ -31,31 +31,31 @@ async def raw() -> Apps:
 
 
 class NoOp:
-    def __init__(self, app):
+    def __init__(self, app: Any) -> None:
         self.app = app
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         await self.app(scope, receive, send)
 
 
-def starlette_like(application, responses, routing, middleware) -> Apps:
-    async def text(request):
+def starlette_like(application: Any, responses: Any, routing: Any, middleware: Any) -> Apps:
+    async def text(request: Any) -> Any:
         return responses.PlainTextResponse("Hello, world!")
 
-    async def data(request):
+    async def data(request: Any) -> Any:
         return responses.JSONResponse(BODY)
 
-    async def item(request):
+    async def item(request: Any) -> Any:
         return responses.PlainTextResponse(str(request.path_params["id"]))
 
-    async def upload(request):
+    async def upload(request: Any) -> Any:
         async with request.form() as form:
             return responses.PlainTextResponse(str(form["file"].size))
 
     Route = routing.Route
     item_route = Route("/items/{id:int}", item)
 
-    def filler(count):
+    def filler(count: Any) -> Any:
         return [Route(f"/filler{i}/{{name}}/edit", text) for i in range(count)]
 
     return {
@@ -67,7 +67,7 @@ def starlette_like(application, responses, routing, middleware) -> Apps:
         "3 no-op middlewares": application(
             routes=[Route("/", text)], middleware=[middleware(NoOp) for _ in range(NO_OPS)]
         ),
-        "upload": application(routes=[Route("/upload", upload, methods=["POST"])]),
+        "upload": application(routes=[Route("/upload", upload, methods=["POST"], max_body_size=200 * 2**20)]),
     }
 
 
@@ -78,10 +78,10 @@ async def tidegate() -> Apps:
 
     apps = starlette_like(Application, responses, routing, Middleware)
 
-    async def no_op(request):
+    async def no_op(request: Any) -> Any:
         yield
 
-    async def text(request):
+    async def text(request: Any) -> Any:
         return responses.PlainTextResponse("Hello, world!")
 
     apps["3 no-op middlewares"] = Application(
@@ -106,7 +106,7 @@ async def blacksheep() -> Apps:
         for path, handler in routes:
             app.router.add_get(path, handler)
 
-        async def no_op(request, handler):
+        async def no_op(request: Any, handler: Any) -> Any:
             return await handler(request)
 
         for _ in range(middlewares):
@@ -114,20 +114,20 @@ async def blacksheep() -> Apps:
         await app.start()
         return app
 
-    def make_text():
-        async def hello(request: Request):
+    def make_text() -> Any:
+        async def hello(request: Request) -> Any:
             return text("Hello, world!")
 
         return hello
 
-    def make_json():
-        async def data(request: Request):
+    def make_json() -> Any:
+        async def data(request: Request) -> Any:
             return json(BODY)
 
         return data
 
-    def make_item():
-        async def item(request: Request):
+    def make_item() -> Any:
+        async def item(request: Request) -> Any:
             return text(str(int(request.route_values["id"])))
 
         return item
@@ -149,33 +149,33 @@ async def falcon() -> Apps:
     import falcon.asgi
 
     class Text:
-        async def on_get(self, req, resp, **params):
+        async def on_get(self, req: Any, resp: Any, **params: Any) -> Any:
             resp.content_type = "text/plain; charset=utf-8"
             resp.text = "Hello, world!"
 
     class Data:
-        async def on_get(self, req, resp):
+        async def on_get(self, req: Any, resp: Any) -> Any:
             resp.media = BODY
 
     class Item:
-        async def on_get(self, req, resp, id):
+        async def on_get(self, req: Any, resp: Any, id: Any) -> Any:
             resp.content_type = "text/plain; charset=utf-8"
             resp.text = str(id)
 
     class NoOpComponent:
-        async def process_request(self, req, resp):
+        async def process_request(self, req: Any, resp: Any) -> Any:
             pass
 
-        async def process_response(self, req, resp, resource, req_succeeded):
+        async def process_response(self, req: Any, resp: Any, resource: Any, req_succeeded: Any) -> Any:
             pass
 
-    def build(routes, middleware=None):
+    def build(routes: Any, middleware: Any = None) -> Any:
         app = falcon.asgi.App(middleware=middleware or [])
         for path, resource in routes:
             app.add_route(path, resource)
         return app
 
-    def filler(count):
+    def filler(count: Any) -> Any:
         return [(f"/filler{i}/{{name}}/edit", Text()) for i in range(count)]
 
     return {
@@ -204,8 +204,8 @@ async def litestar() -> Apps:
     async def item(id: int) -> str:
         return str(id)
 
-    def filler(count):
-        def make(i):
+    def filler(count: Any) -> Any:
+        def make(i: Any) -> Any:
             @get(f"/filler{i}/{{name:str}}/edit", media_type="text/plain")
             async def handler(name: str) -> str:
                 return "Hello, world!"
@@ -214,7 +214,7 @@ async def litestar() -> Apps:
 
         return [make(i) for i in range(count)]
 
-    def build(handlers, **options):
+    def build(handlers: Any, **options: Any) -> Any:
         return Litestar(handlers, openapi_config=None, logging_config=None, **options)
 
     return {
@@ -231,16 +231,16 @@ async def fastapi() -> Apps:
     from fastapi import FastAPI
     from fastapi.responses import PlainTextResponse
 
-    async def text():
+    async def text() -> Any:
         return "Hello, world!"
 
-    async def data():
+    async def data() -> Any:
         return BODY
 
-    async def item(id: int):
+    async def item(id: int) -> Any:
         return str(id)
 
-    def build(routes, middlewares=0):
+    def build(routes: Any, middlewares: Any = 0) -> Any:
         app = FastAPI(openapi_url=None)
         for path, endpoint, options in routes:
             app.get(path, **options)(endpoint)
@@ -250,7 +250,7 @@ async def fastapi() -> Apps:
 
     plain = {"response_class": PlainTextResponse}
 
-    def filler(count):
+    def filler(count: Any) -> Any:
         return [(f"/filler{i}/{{name}}/edit", text, plain) for i in range(count)]
 
     return {

@@ -15,6 +15,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -56,21 +57,21 @@ def scope_for(
     }
 
 
-async def time_calls(app, path: str, calls: int) -> float:
+async def time_calls(app: Any, path: str, calls: int) -> float:
     template = scope_for(path)
-    messages = []
+    messages: list[Any] = []
 
-    async def receive():
+    async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message):
+    async def send(message: Any) -> None:
         messages.append(message)
 
     await app(dict(template), receive, send)
     assert messages[0]["status"] == 200, messages
     messages.clear()
 
-    async def send_nowhere(message):
+    async def send_nowhere(message: Any) -> None:
         pass
 
     for _ in range(200):
@@ -85,7 +86,7 @@ async def time_calls(app, path: str, calls: int) -> float:
     return elapsed / calls * 1e6
 
 
-async def upload(app, size: int) -> tuple[float, int]:
+async def upload(app: Any, size: int) -> tuple[float, int]:
     """MiB/s of a multipart upload of `size` octets in pieces of 64 KiB, and Python's peak memory in KiB."""
     boundary = b"boundary0123456789abcdef"
     head = (
@@ -97,15 +98,15 @@ async def upload(app, size: int) -> tuple[float, int]:
     async def run() -> float:
         pieces = iter([head, *[piece] * (size // len(piece)), b"\r\n--" + boundary + b"--\r\n"])
 
-        async def receive():
+        async def receive() -> Any:
             data = next(pieces, None)
             if data is None:
                 return {"type": "http.request", "body": b"", "more_body": False}
             return {"type": "http.request", "body": data, "more_body": True}
 
-        sent = []
+        sent: list[Any] = []
 
-        async def send(message):
+        async def send(message: Any) -> None:
             sent.append(message)
 
         content_type = b"multipart/form-data; boundary=" + boundary

@@ -193,5 +193,8 @@ def test_scenarios_are_those_of_the_targets() -> None:
         "ws-echo-16k": 0.65,
         "ws-deflate": 0.80,
         "ws-broadcast": 0.70,
+        "tls-hello": 0.80,
+        "tls-10k": 0.75,
+        "tls-handshake": None,
     }
     assert len(BROWSER_HEADERS) == 15

@@ -25,15 +25,22 @@ OTHER = {
     "limit_request_line": "9k", "limit_head": "9k", "limit_fields": "9", "limit_body": "9k",
     "limit_trailers": "9k", "limit_pipelined": "9",
     "limit_connections": "9", "limit_concurrency": "9", "limit_read_buffer": "9k",
+    "limit_queue_delay": "0.05", "limit_queue_delay_interval": "0.5", "limit_exempt": "/healthz",
     "limit_write_buffer": "9k", "limit_drain": "9k",
     "timeout_idle": "9", "timeout_keep_alive": "9", "timeout_keep_alive_busy": "9", "timeout_head": "9",
     "min_body_rate": "9", "body_rate_window": "9", "timeout_write": "9", "timeout_linger": "9",
     "timeout_graceful_shutdown": "9", "timeout_shutdown_idle": "9", "timeout_shutdown_cancel": "9",
-    "timeout_lifespan_shutdown": "9",
+    "timeout_lifespan_shutdown": "9", "timeout_proxy_header": "9",
+    "proxy_headers": "false", "forwarded_allow_ips": "10.0.0.0/8", "forwarded_fields": "forwarded",
+    "proxy_protocol": "v2",
     "ws_max_size": "9k", "ws_max_frames": "9", "ws_max_empty_frames": "9", "ws_max_queue": "9",
     "ws_max_queue_size": "9k", "ws_ping_interval": "9", "ws_ping_timeout": "9", "ws_close_timeout": "9",
     "ws_handshake_timeout": "9", "ws_per_message_deflate": "false", "ws_deflate_window_bits": "9",
     "ws_deflate_mem_level": "9", "ws_deflate_level": "9", "ws_deflate_min_binary": "9k",
+    "ssl_certfile": "a.pem", "ssl_keyfile": "a.pem", "ssl_keyfile_password": "secret", "ssl_ca_certs": "ca.pem",
+    "ssl_cert_reqs": "2", "ssl_ciphers": "ECDHE+AESGCM", "ssl_min_version": "1.3", "ssl_alpn": "http/1.1",
+    "ssl_keylog_file": "keys.log", "ssl_handshake_timeout": "9", "ssl_max_handshakes": "9",
+    "ssl_reload_interval": "9", "ssl_ktls": "false", "ssl_hsts": "max-age=9", "ssl_redirect_port": "9",
     "log_level": "debug", "log_config": "log.ini", "access_log": "false", "log_format": "json",
     "access_log_template": "{status}",
     "access_log_websocket_template": "{close_code}", "use_colors": "true", "request_id_header": "x-trace",
@@ -178,6 +185,7 @@ def test_unknown_variables() -> None:
 def test_what_is_described_is_read_back(tmp_path: Path) -> None:
     others = {name: OPTIONS[name].read(text) for name, text in OTHER.items() if name not in SHORTHANDS}
     others["access_log_template"] = 'a "quoted" \\ one\x7f'
+    others["ssl_keyfile_password"] = "********"  # what a secret is shown as
     for values in ({}, others):
         config, origins = load(tmp_path, values)
         (tmp_path / "printed.toml").write_text(describe(config, origins), encoding="utf-8")
@@ -210,3 +218,46 @@ def test_the_settings_page_has_every_option_once(option) -> None:  # type: ignor
 def test_a_path_is_kept_as_it_was_given(tmp_path: Path) -> None:
     config, _ = load(tmp_path, {"uds": "run/x"})
     assert config.binds == (Bind(kind="unix", path="run/x"),)
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    config, origins = load(tmp_path, {"ssl_keyfile_password": "open sesame"})
+    assert config.tls.keyfile_password == "open sesame"
+    shown = describe(config, origins)
+    assert 'ssl-keyfile-password = "********"  # command line' in shown
+    assert "sesame" not in shown + repr(config)
+
+
+def test_an_address_may_be_a_table_with_options_of_its_own(tmp_path: Path) -> None:
+    toml = (
+        'ssl-certfile = "site.pem"\n'
+        'bind = ["http://127.0.0.1:80", { address = "https://[::]:8443", ssl-cert-reqs = 2, ssl-ca-certs = "ca.pem" }]'
+    )
+    config, origins = load(tmp_path, toml=toml)
+    plain, mutual = config.binds
+    assert (config.scheme_of(plain), config.scheme_of(mutual)) == ("http", "https")
+    assert config.tls_of(plain) == config.tls
+    assert config.tls_of(mutual).certfile == ("site.pem",)
+    assert (config.tls_of(mutual).cert_reqs, config.tls.cert_reqs) == ("required", "none")
+    (tmp_path / "printed.toml").write_text(describe(config, origins), encoding="utf-8")
+    assert load(tmp_path, {"config": "printed.toml"})[0] == config
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ('{ ssl-certfile = "a" }', "has no address"),
+        ('{ address = "127.0.0.1:1", limit-head = 9 }', '"limit-head" is not an option of an address'),
+        ('{ address = "127.0.0.1:1", ssl-certfle = "a" }', 'did you mean "ssl-certfile"'),
+        ('{ address = "127.0.0.1:1", ssl-min-version = "1.1" }', "ssl-min-version: '1.1' is not a choice"),
+        ('{ address = "https://127.0.0.1:1" }', "has no certificate: give --ssl-certfile"),
+        ('"redirect://127.0.0.1:1"', "leads nowhere"),
+        (
+            '{ address = "127.0.0.1:1", ssl-certfile = "a" }, "http://127.0.0.1:1"',
+            "127.0.0.1:1 is there twice",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_address_of_tls(tmp_path: Path, table: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        load(tmp_path, toml=f"bind = [{table}]")

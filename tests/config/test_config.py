@@ -46,6 +46,10 @@ def test_it_is_frozen_and_goes_through_a_pipe() -> None:
         ("unix:/run/tidegate.sock", Bind(kind="unix", path="/run/tidegate.sock")),
         ("unix:run:time.sock", Bind(kind="unix", path="run:time.sock")),
         ("fd://3", Bind(kind="fd", fd=3)),
+        ("https://[::]:443", Bind(host="::", port=443, scheme="https")),
+        ("http://unix:/run/x", Bind(kind="unix", path="/run/x", scheme="http")),
+        ("redirect://0.0.0.0:80", Bind(host="0.0.0.0", port=80, scheme="redirect")),
+        ("https://fd://3", Bind(kind="fd", fd=3, scheme="https")),
     ],
 )
 def test_bind_reads_an_address_and_writes_it_back(text: str, bind: Bind) -> None:
@@ -63,7 +67,7 @@ def test_bind_reads_an_address_and_writes_it_back(text: str, bind: Bind) -> None
         ("::1:8000", r"in brackets, such as \[::1\]:8000"),
         ("[]:80", "does not fit: give a host name"),
         ("a b:80", "does not fit: give a host name"),
-        ("http://localhost:80", "ambiguous|does not fit"),
+        ("ftp://localhost:80", "ambiguous|does not fit"),
         ("localhost:http", "'http' is not a whole number: give 0 to 65535"),
         ("localhost:65536", "65536 is out of range: give 0 to 65535"),
         ("localhost:-1", "-1 is out of range"),

@@ -149,6 +149,7 @@ def main(arguments: list[str]) -> int:
     for build, environment in (("compiled", {"PYTHONPATH": ""}), ("pure", pure)):
         with start_server("--no-access-log", app="echo:app", app_dir=APPS, env=environment) as server:
             url = f"ws://{server.host}:{server.port}/"
+            server.wait_for_log(r": ready")
             assert ("pure Python" in server.log) == (build == "pure"), server.log
             code |= tell(build, judge(url, cases, report=build))
             assert "Traceback" not in server.log, server.log

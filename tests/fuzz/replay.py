@@ -79,6 +79,7 @@ def head(handler: RecordingHandler) -> dict[str, Any]:
             request.expect_continue,
             request.client_trailers,
             text(request.protocol),
+            request.navigation,
         ],
     }
 

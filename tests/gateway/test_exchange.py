@@ -363,7 +363,8 @@ def test_a_file_counts_towards_content_length(tmp_path) -> None:
 
 def test_early_hints_go_where_they_are_allowed() -> None:
     hint = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
-    navigating = request(headers=[(b"sec-fetch-mode", b"navigate")])
+    navigating = request()
+    navigating.navigation = True
     expected = ("informational", 103, [(b"link", b"</a.css>; rel=preload")])
     assert answer(hint, START, BODY, head=navigating)[0] == expected
     assert answer(hint, START, BODY)[0][0] == "head"

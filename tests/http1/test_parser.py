@@ -50,7 +50,15 @@ def refused(data: bytes) -> int:
 
 
 FIELDS = (
-    *("authority", "client_trailers", "content_length", "expect_continue", "headers", "http_version"),
+    *(
+        "authority",
+        "client_trailers",
+        "navigation",
+        "content_length",
+        "expect_continue",
+        "headers",
+        "http_version",
+    ),
     *("keep_alive", "method", "path", "protocol", "query_string", "raw_path", "target"),
 )
 
@@ -83,6 +91,13 @@ def test_browser_request() -> None:
     assert head.content_length == NO_CONTENT
     assert head.keep_alive
     assert (head.expect_continue, head.client_trailers, head.protocol) == (False, False, b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"navigate", True), (b"cors", False), (b"navigate2", False)]
+)
+def test_a_browser_s_navigation(value: bytes, expected: bool) -> None:
+    assert parse(get(b"Sec-Fetch-Mode: " + value)).navigation == expected
 
 
 @given(st.lists(st.integers(0, len(BROWSER)), max_size=8))
@@ -338,7 +353,9 @@ def test_persistence(version: bytes, lines: list[bytes], keep_alive: bool) -> No
     ("version", "lines", "protocol"),
     [
         (b"1.1", [b"Connection: Upgrade", b"Upgrade: WebSocket"], b"websocket"),
-        (b"1.1", [b"Connection: keep-alive, upgrade", b"Upgrade: h2c", b"Upgrade: websocket"], b"h2c"),
+        (b"1.1", [b"Connection: keep-alive, upgrade", b"Upgrade: h2c", b"Upgrade: websocket"], b"websocket"),
+        (b"1.1", [b"Connection: upgrade", b"Upgrade: h2c, WebSocket, x"], b"websocket"),
+        (b"1.1", [b"Connection: upgrade", b"Upgrade: h2c, TLS/1.0"], b"h2c"),
         (b"1.1", [b"Upgrade: websocket"], b""),
         (b"1.1", [b"Connection: close", b"Upgrade: websocket"], b""),
         (b"1.1", [b"Connection: upgrade", b"Upgrade: ,"], b""),
@@ -347,6 +364,29 @@ def test_persistence(version: bytes, lines: list[bytes], keep_alive: bool) -> No
 )
 def test_upgrade(version: bytes, lines: list[bytes], protocol: bytes) -> None:
     assert parse(get(*lines, version=version)).protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("lines", "forwarded"),
+    [
+        ([], False),
+        ([b"X-Forwarded-For: 192.0.2.1"], True),
+        ([b"x-forwarded-PREFIX: /a"], True),
+        ([b"X-Forwarded-Host: a"], True),
+        ([b"X-Forwarded-Port: 1"], True),
+        ([b"X-Forwarded-Proto: https"], True),
+        ([b"forwarded: for=x"], True),
+        ([b"X-Forwarded: for=x", b"From: a", b"X-Request-ID: 1", b"Forwarded-For: a"], False),
+    ],
+)
+def test_forwarded_fields_are_noticed(lines: list[bytes], forwarded: bool) -> None:
+    parser = HeadParser(8192, 65536, 100)
+    for after in ([b"X-Forwarded-For: 192.0.2.1"], lines):  # the head before leaves nothing behind
+        data = get(*after)
+        assert parser.receive(data, 0) == len(data)
+        head = parser.head
+        parser.reset()
+    assert head.forwarded == forwarded
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.wire import Client
 
-ADDRESS = re.compile(r"http://127\.0\.0\.1:([0-9]+)")
+ADDRESS = re.compile(r"https?://127\.0\.0\.1:([0-9]+)")
 
 
 class ServerProcess:

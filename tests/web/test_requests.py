@@ -10,6 +10,7 @@ import pytest
 
 from tests.web.conftest import call, http_scope
 from tidegate.web.applications import Application
+from tidegate.web.exceptions import HTTPException
 from tidegate.web.jsoncodec import MsgspecCodec, StandardCodec
 from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.base import BaseHTTPMiddleware
@@ -143,3 +144,41 @@ def test_what_msgspec_adds() -> None:
 def test_cookies() -> None:
     assert cookie_parser('a=1; b="x y"; c; =v;; d=e=f') == {"a": "1", "b": "x y", "": "v", "d": "e=f"}
     assert len(cookie_parser(";" * 100_000)) == 0
+
+
+async def reads(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_bodies_are_limited_where_nothing_else_is_said(declared: bool) -> None:
+    app = Application(routes=[Route("/", reads, methods=["POST"])], body_limit=10)
+    for size, status in ((10, 200), (11, 413)):
+        headers = [(b"content-length", b"%d" % size)] if declared else []
+        sent = await call(app, "/", "POST", body=bytes(size), headers=headers)
+        assert sent.status == status
+    assert (await call(app, "/", "POST", body=bytes(2**20))).body == b"Content Too Large"
+
+
+async def test_a_body_is_counted_over_all_its_pieces() -> None:
+    scope, receive = http_scope("/", "POST"), receiving(BODY, END)
+    scope["app"] = Application(body_limit=5)
+    request = Request(scope, receive)
+    with pytest.raises(HTTPException) as caught:
+        async for _ in request.stream():
+            pass
+    assert caught.value.status_code == 413
+
+
+async def test_the_limit_is_set_for_an_application_and_for_a_route() -> None:
+    routes = [
+        Route("/", reads, methods=["POST"]),
+        Route("/more", reads, methods=["POST"], max_body_size=30 * 2**20),
+        Route("/less", reads, methods=["POST"], max_body_size=5),
+    ]
+    app = Application(routes=routes)
+    large = bytes(17 * 2**20)
+    assert (await call(app, "/", "POST", body=large)).status == 413
+    assert (await call(app, "/more", "POST", body=large)).status == 200
+    assert (await call(app, "/less", "POST", body=bytes(6))).status == 413
+    assert (await call(Application(routes=routes, body_limit=None), "/", "POST", body=large)).status == 200

@@ -187,6 +187,12 @@ async def test_a_file_that_may_not_be_read(root: Path) -> None:
         await call(Refused(directory=root), "/a.txt")
     assert caught.value.status_code == 401
 
+    async def another(scope: Any, receive: Any, send: Any) -> None:
+        """A framework that does not know the exception."""
+        await Refused(directory=root)({**scope, "app": another}, receive, send)
+
+    assert (await call(another, "/a.txt")).status == 401
+
     class Failing(StaticFiles):
         def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
             raise OSError(5, "Input/output error")

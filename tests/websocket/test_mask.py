@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.websocket.mask import rotate, unmask
+from tidegate.websocket.mask import rotate, unmask, xor
 
 
 @given(st.binary(max_size=300), st.integers(0, 7), st.integers(0, 2**32 - 1))
@@ -17,3 +17,10 @@ def test_a_payload_in_two_pieces_with_a_rotated_key_is_the_same(payload: bytes, 
     cut = min(cut, len(payload))
     whole = unmask(payload, 0, len(payload), key)
     assert unmask(payload, 0, cut, key) + unmask(payload, cut, len(payload), rotate(key, cut)) == whole
+
+
+@given(st.binary(min_size=2, max_size=100), st.integers(0, 2**32 - 1))
+def test_in_place(payload: bytes, key: int) -> None:
+    out = bytearray(payload)
+    xor(out, len(out), key)
+    assert out == unmask(payload, 0, len(payload), key)

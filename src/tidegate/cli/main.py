@@ -141,6 +141,11 @@ def check(config: Config) -> None:
         from tidegate.cli.logging import read_log_config
 
         read_log_config(config.logging.config)
+    config.tls.check()
+    if any(config.scheme_of(bind) == "https" for bind in config.binds):
+        from tidegate.server.listening import Listening
+
+        Listening(config, config.binds, http2=config.http2)
     if config.reload:
         _check_installed("--reload", "watchfiles", "tidegate[reload]")
     if config.loop == "uvloop":
@@ -193,6 +198,10 @@ def _command(arguments: Sequence[str]) -> int:
     import click
 
     try:
+        if arguments[:1] == ["dev-cert"]:
+            from tidegate.cli.dev_cert import dev_cert
+
+            return dev_cert(arguments[1:])
         given = _click_command().main(list(arguments), prog_name="tidegate", standalone_mode=False)
         if not isinstance(given, dict):  # --help
             return 0
@@ -258,7 +267,8 @@ def _click_command() -> "click.Command":
         help="Serve APP, an ASGI or WSGI application, given as module:attribute (such as main:app).",
         epilog="Every option can also be set in the environment (--limit-head as TIDEGATE_LIMIT_HEAD) and in "
         "TOML (as limit-head in [tool.tidegate] of pyproject.toml, or in --config FILE). The command line "
-        "wins over the environment, the environment over TOML.",
+        "wins over the environment, the environment over TOML. tidegate dev-cert writes a certificate for "
+        "development.",
         context_settings={"max_content_width": 110},
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.config import OPTIONS, SECTIONS, Bind, Config, ConfigError, Option
-from tidegate.config.option import Flag, did_you_mean
+from tidegate.config.option import Flag, Secret, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,12 +203,22 @@ def _build(values: Mapping[str, Any]) -> Config:
 
 def _toml(option: Option, value: Any) -> str:
     if option.repeatable:
-        return f"[{', '.join(_toml_string(option.kind.format(item)) for item in value)}]"
+        return f"[{', '.join(_toml_item(option, item) for item in value)}]"
     if value is None:
         return _toml_string(option.format(None))
+    if isinstance(option.kind, Secret):
+        return _toml_string(option.format(value))
     if isinstance(value, bool):
         return "true" if value else "false"
     return _toml_string(value) if isinstance(value, str) else repr(value)
+
+
+def _toml_item(option: Option, item: Any) -> str:
+    if not isinstance(item, Bind) or not item.tls:
+        return _toml_string(option.kind.format(item))
+    own = {each.path[-1]: each for each in OPTIONS.values() if each.path[:-1] == ("tls",)}
+    settings = "".join(f", {own[name].key} = {_toml(own[name], value)}" for name, value in item.tls)
+    return f"{{ address = {_toml_string(str(item))}{settings} }}"
 
 
 def _toml_string(text: str) -> str:
@@ -276,8 +286,10 @@ Neither imports the application.
 - A repeatable option is a list in TOML and Python. In the environment its values are separated by commas;
   those of `TIDEGATE_HEADER` by newlines.
 - SIZE is in octets; text may end in k, M or G (times 1024), as in `64k`. SECONDS may have a fraction.
-- ADDRESS is `HOST:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`. `--host`, `--port`, `--uds` and `--fd` are
-  shorthands for a single one; where a source gives `bind`, the shorthands of sources below it do not count.
+- ADDRESS is `HOST:PORT`, `[IPv6]:PORT`, `unix:PATH` or `fd://N`, and may have `http://`, `https://` or
+  `redirect://` before it; in TOML it may be a table with TLS options of its own (see [TLS](tls.md)). `--host`,
+  `--port`, `--uds` and `--fd` are shorthands for a single one; where a source gives `bind`, the shorthands of
+  sources below it do not count.
 - An empty environment variable counts as unset."""
 
 if __name__ == "__main__":

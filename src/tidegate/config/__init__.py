@@ -5,6 +5,7 @@ The command line, the TIDEGATE_* environment, the TOML file and docs/settings.md
 fields by `tidegate.cli.options`.
 """
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,7 @@ from tidegate.config.option import (
     ConfigError,
     FieldName,
     Flag,
+    ForwardedField,
     HeaderField,
     ImportString,
     Integer,
@@ -25,33 +27,68 @@ from tidegate.config.option import (
     Section,
     Size,
     Text,
+    TrustedPeer,
+    did_you_mean,
     option,
     option_of,
 )
+from tidegate.config.tls import TLS
 
 __all__ = [
     "OPTIONS",
     "SECTIONS",
+    "TLS",
     "Bind",
     "Config",
     "ConfigError",
     "Limits",
     "Logging",
     "Option",
+    "Proxies",
     "Timeouts",
     "WebSockets",
 ]
 
 ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
+PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "any")
+_PROXY_PROTOCOL_SUFFIX: Final = "?proxy-protocol="
+Scheme = Literal["", "http", "https", "redirect"]
+SCHEMES: Final[dict[str, Scheme]] = {"http": "http", "https": "https", "redirect": "redirect"}
 
 
 class Address(Kind):
-    """A `Bind`, as text: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N."""
+    """A `Bind`, as text: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N, behind http://, https:// or redirect://.
+
+    In TOML also as a table: that text as `address`, with options of TLS that hold for this address alone.
+    """
 
     metavar = "ADDRESS"
 
     def parse(self, text: str) -> "Bind":
         return Bind.parse(text)
+
+    def convert(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        settings = {}
+        for key, setting in value.items():
+            if key != "address":
+                settings[key.replace("-", "_")] = setting
+        if not isinstance(value.get("address"), str):
+            raise ValueError(f"{value!r} has no address: give address = {ADDRESS_FORMS}")
+        known = {option.name: (option, name) for name, option in _tls_options()}
+        own = []
+        for name, setting in settings.items():
+            if name not in known:
+                key = name.replace("_", "-")
+                close = did_you_mean(key, (option.key for option, _ in known.values()))
+                raise ValueError(f'"{key}" is not an option of an address{close or ": give those of TLS"}')
+            option, attribute = known[name]
+            try:
+                own.append((attribute, option.read(setting)))
+            except ValueError as error:
+                raise ValueError(f"{option.key}: {error}") from None
+        return dataclasses.replace(Bind.parse(value["address"]), tls=tuple(own))
 
     def check(self, value: Any) -> None:
         if not isinstance(value, Bind):
@@ -62,6 +99,10 @@ class Address(Kind):
 class Bind(Section):
     """One address to listen on: `host` and `port` where `kind` is tcp, `path` where unix, `fd` where fd.
 
+    `scheme` is what is spoken there: http, https, or redirect, which sends clients to https; where it is empty, https
+    if there is a certificate, else http. `tls` has fields of `TLS` that are this address's own, and their values.
+    `proxy_protocol` is this address's own, or empty for `--proxy-protocol`; as text it stands behind the address:
+    HOST:PORT?proxy-protocol=v2.
     Its options are the shorthands for a single address.
     """
 
@@ -76,12 +117,21 @@ class Bind(Section):
     port: int = option(8000, Integer(0, 65535), "Listen on this port; 0 takes a free one and prints it.")
     path: str = option("", Text("PATH"), "Listen on a Unix socket at this path.", name="uds")
     fd: int = option(-1, Integer(-1), "Listen on this inherited file descriptor, a bound socket.")
+    proxy_protocol: str = ""
+    scheme: Scheme = ""
+    tls: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         # Named, since the zero-argument form looks for the class that slots=True replaced.
         Section.__post_init__(self)
         if self.kind not in ("tcp", "unix", "fd"):
             raise ConfigError(f"kind: {self.kind!r} is not a kind of address: give tcp, unix or fd")
+        if self.proxy_protocol and self.proxy_protocol not in PROXY_PROTOCOLS:
+            raise ConfigError(
+                f"proxy_protocol: {self.proxy_protocol!r} is not a choice: give {' or '.join(PROXY_PROTOCOLS)}"
+            )
+        if self.scheme and self.scheme not in SCHEMES:
+            raise ConfigError(f"scheme: {self.scheme!r} is not known: give {' or '.join(SCHEMES)}")
         if self.kind == "unix" and not self.path:
             raise ConfigError("uds: the path is empty: give the path of the Unix socket")
         if (
@@ -95,9 +145,15 @@ class Bind(Section):
 
     @classmethod
     def parse(cls, text: str) -> "Bind":
-        """The address in `text`: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N. Raises ValueError."""
+        """The address in `text`, as `Address` describes it. Raises ValueError."""
         text = text.strip()
+        before, separator, rest = text.partition("://")
+        if separator and before in SCHEMES:
+            return dataclasses.replace(cls.parse(rest), scheme=SCHEMES[before])
         try:
+            before, separator, version = text.rpartition(_PROXY_PROTOCOL_SUFFIX)
+            if separator:
+                return dataclasses.replace(cls.parse(before), proxy_protocol=version)
             if text.startswith("unix:"):
                 return cls(kind="unix", path=text.removeprefix("unix:"))
             if text.startswith("fd://"):
@@ -117,12 +173,18 @@ class Bind(Section):
         except ConfigError as error:
             raise ValueError(str(error).partition(": ")[2]) from None
 
-    def __str__(self) -> str:
+    @property
+    def address(self) -> str:
+        """Where it listens, without the scheme."""
         if self.kind == "unix":
             return f"unix:{self.path}"
         if self.kind == "fd":
             return f"fd://{self.fd}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        text = f"{self.scheme}://{self.address}" if self.scheme else self.address
+        return f"{text}{_PROXY_PROTOCOL_SUFFIX}{self.proxy_protocol}" if self.proxy_protocol else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +216,23 @@ class Limits(Section):
     )
     concurrency: int | None = option(
         None, Integer(1), "Most requests in the application at once; more are answered 503.", none="unlimited"
+    )
+    queue_delay: float | None = option(
+        None,
+        Number(0.005, 60.0),
+        "In an overload, answer 503 to requests that waited longer than this many seconds for the event loop.",
+        none="off",
+    )
+    queue_delay_interval: float = option(
+        0.1,
+        Number(0.01, 60.0),
+        "Overload is when all requests waited longer than --limit-queue-delay for so many seconds.",
+    )
+    exempt: tuple[str, ...] = option(
+        (),
+        Text("PATH", r"/[^\x00?#]*", "a path, such as /healthz"),
+        "Serve requests for this path beyond --limit-concurrency and --limit-queue-delay.",
+        repeatable=True,
     )
     read_buffer: int = option(
         65536, Size(1024, 2**30), "Unread body at which reading from a connection pauses."
@@ -218,6 +297,9 @@ class Timeouts(Section):
     )
     body_rate_window: float = option(
         30.0, Seconds(above=True), "Time over which --min-body-rate is averaged.", name="body_rate_window"
+    )
+    proxy_header: float = option(
+        5.0, Seconds(above=True), "Close a connection whose PROXY header is not whole by then."
     )
     write: float = option(
         60.0, Seconds(above=True), "Cut a connection whose peer takes nothing for this long."
@@ -302,6 +384,52 @@ class WebSockets(Section):
     deflate_min_binary: int = option(
         1024, Size(), "Smallest binary message that is compressed; it often is so already."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies(Section):
+    """Whose word is taken for where a request comes from."""
+
+    group = "Proxies"
+
+    headers: bool = option(True, Flag(), "Believe trusted proxies' --forwarded-fields.", name="proxy_headers")
+    trusted: tuple[str, ...] = option(
+        ("127.0.0.1",),
+        TrustedPeer(),
+        "Trust the proxies at this address or network, at Unix sockets (`unix`), or everywhere (`*`).",
+        name="forwarded_allow_ips",
+        repeatable=True,
+    )
+    fields: tuple[str, ...] = option(
+        ("x-forwarded-for", "x-forwarded-proto"),
+        ForwardedField(
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "forwarded",
+        ),
+        "Fields to believe: x-forwarded-for, -proto, -host, -port, -prefix, forwarded; only those your proxies set.",
+        name="forwarded_fields",
+        repeatable=True,
+    )
+    protocol: str = option(
+        "off",
+        Choice(*PROXY_PROTOCOLS),
+        "Connections begin with a PROXY header of this version, from trusted proxies alone.",
+        name="proxy_protocol",
+    )
+
+    def __post_init__(self) -> None:
+        Section.__post_init__(self)
+        if "forwarded" in self.fields:
+            both = [name for name in self.fields if name not in ("forwarded", "x-forwarded-prefix")]
+            if both:
+                # A proxy that writes the one passes on what its client wrote in the other.
+                raise ConfigError(
+                    f"forwarded_fields: forwarded and {both[0]} say the same: give what your proxies write"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +522,7 @@ class Config(Section):
     binds: tuple[Bind, ...] = option(
         (Bind(),),
         Address(),
-        f"Listen on this address: {ADDRESS_FORMS}.",
+        f"Listen on this address: {ADDRESS_FORMS}; https:// or http:// before it says what is spoken there.",
         name="bind",
         repeatable=True,
         group="Binding",
@@ -462,27 +590,62 @@ class Config(Section):
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     websockets: WebSockets = field(default_factory=WebSockets)
+    proxies: Proxies = field(default_factory=Proxies)
     logging: Logging = field(default_factory=Logging)
+    tls: TLS = field(default_factory=TLS)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
         if not self.binds:
             raise ConfigError(f"bind: there is no address to listen on: give {ADDRESS_FORMS}")
-        taken = [str(bind) for bind in self.binds if bind.kind != "tcp" or bind.port]  # port 0 may come twice
+        for bind in self.binds:
+            if self.scheme_of(bind) == "https" and not self.tls_of(bind).certfile:
+                raise ConfigError(f"bind: {bind} has no certificate: give --ssl-certfile")
+            if bind.scheme == "redirect" and self.tls.redirect_port is None and not self._https_port():
+                raise ConfigError(
+                    f"bind: {bind} leads nowhere: give an https:// address, or --ssl-redirect-port"
+                )
+        taken = [
+            bind.address for bind in self.binds if bind.kind != "tcp" or bind.port
+        ]  # port 0 may come twice
         if any(name == b"server" for name, _ in self.headers):
             object.__setattr__(self, "server_header", False)  # the operator's own takes its place
         for address in taken:
             if taken.count(address) > 1:
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
+        if not self.proxies.trusted and any(self.proxy_protocol_of(bind) != "off" for bind in self.binds):
+            raise ConfigError("proxy_protocol: nobody is trusted to use it: give --forwarded-allow-ips")
+
+    def proxy_protocol_of(self, bind: Bind) -> str:
+        """The version of the PROXY protocol that is spoken at this address."""
+        return bind.proxy_protocol or self.proxies.protocol
+
+    def tls_of(self, bind: Bind) -> TLS:
+        """The settings of TLS at this address. Raises ConfigError."""
+        return dataclasses.replace(self.tls, **dict(bind.tls)) if bind.tls else self.tls
+
+    def scheme_of(self, bind: Bind) -> str:
+        """http, https or redirect: what is spoken at this address."""
+        return bind.scheme or ("https" if self.tls_of(bind).certfile else "http")
+
+    def _https_port(self) -> bool:
+        return any(self.scheme_of(bind) == "https" and bind.kind != "unix" for bind in self.binds)
 
 
 SECTIONS: Final[dict[str, type[Any]]] = {
     "limits": Limits,
     "timeouts": Timeouts,
     "websockets": WebSockets,
+    "proxies": Proxies,
     "logging": Logging,
+    "tls": TLS,
 }
 """What `Config` holds beside its own options, by attribute."""
+
+
+def _tls_options() -> Iterator[tuple[str, Option]]:
+    for declared in fields(TLS):
+        yield declared.name, option_of(TLS, declared, ("tls",))
 
 
 def _options() -> Iterator[Option]:
@@ -490,7 +653,9 @@ def _options() -> Iterator[Option]:
         if "option" in declared.metadata:
             yield option_of(Config, declared)
         if declared.name == "binds":
-            yield from (option_of(Bind, each, ("binds",)) for each in fields(Bind) if each.name != "kind")
+            yield from (
+                option_of(Bind, each, ("binds",)) for each in fields(Bind) if "option" in each.metadata
+            )
     for name, section in SECTIONS.items():
         yield from (option_of(section, declared, (name,)) for declared in fields(section))
 

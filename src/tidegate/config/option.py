@@ -30,9 +30,14 @@ class Kind:
 
     metavar: str = "TEXT"
     separator: str = ","  # between several values of a repeatable option in one environment variable
+    listed: bool = False  # whether it stands between several values everywhere, not just there
 
     def parse(self, text: str) -> Any:
         return text
+
+    def convert(self, value: Any) -> Any:
+        """The value of a TOML or Python value that is no text. Raises ValueError."""
+        return value
 
     def check(self, value: Any) -> None:
         raise NotImplementedError
@@ -54,6 +59,17 @@ class Text(Kind):
             raise ValueError(f"{value!r} does not fit: give {self.expected}")
 
 
+class Secret(Text):
+    """A string that is never shown."""
+
+    def check(self, value: Any) -> None:
+        if not isinstance(value, str) or "\x00" in value:
+            raise ValueError("it does not fit: give text")
+
+    def format(self, value: Any) -> str:
+        return "********"
+
+
 class FieldName(Text):
     """The name of a header field (RFC 9110 §5.1), compared without regard to case and kept in lower case."""
 
@@ -64,6 +80,21 @@ class FieldName(Text):
 
     def parse(self, text: str) -> str:
         return text.strip().lower()
+
+
+class TrustedPeer(Kind):
+    """An IP address, a network (CIDR), `unix` for all Unix sockets, or `*` for everybody; several by commas."""
+
+    metavar = "ADDRESS"
+    listed = True
+
+    def check(self, value: Any) -> None:
+        from tidegate.gateway.forwarded import TrustedPeers  # here, since --help has no need of it
+
+        try:
+            TrustedPeers([value])
+        except ValueError as error:
+            raise ValueError(f"{error}: give an address, a network such as 10.0.0.0/8, unix or *") from None
 
 
 class ImportString(Text):
@@ -92,6 +123,16 @@ class Choice(Kind):
     def check(self, value: Any) -> None:
         if value not in self.values:
             raise ValueError(f"{value!r} is not a choice: give {' or '.join(self.values)}")
+
+
+class ForwardedField(Choice):
+    """The name of a field in which proxies tell a request's origin; several by commas."""
+
+    listed = True
+
+    def __init__(self, *values: str) -> None:
+        super().__init__(*values)
+        self.metavar = "NAME"
 
 
 class Flag(Kind):
@@ -289,6 +330,8 @@ class Option:
             value = self._read_one(value)
         else:
             values = value if isinstance(value, list | tuple) and not self._is_one(value) else [value]
+            if self.kind.listed:
+                values = [part for item in values for part in self._split(item)]
             value = tuple(self._read_one(item) for item in values)
         self.check(value)
         return value
@@ -319,7 +362,12 @@ class Option:
             if self.none is not None and value.strip().lower() == self.none:
                 return None
             return self.kind.parse(value)
-        return value
+        return value if value is None else self.kind.convert(value)
+
+    def _split(self, value: Any) -> list[Any]:
+        if not isinstance(value, str):
+            return [value]
+        return [part.strip() for part in value.split(self.kind.separator) if part.strip()]
 
     def _is_one(self, value: Any) -> bool:
         try:
@@ -350,7 +398,7 @@ def option(
         "repeatable": repeatable,
         "aliases": aliases,
     }
-    declared: T = field(default=default, metadata={"option": metadata})
+    declared: T = field(default=default, metadata={"option": metadata}, repr=not isinstance(kind, Secret))
     return declared
 
 

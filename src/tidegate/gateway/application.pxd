@@ -1,32 +1,52 @@
 cimport cython
 
+from tidegate.gateway.awaitable cimport Receiver
 from tidegate.gateway.eager cimport EagerStarter
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.head cimport RequestHead
-from tidegate.http.stream cimport StreamHandler
+from tidegate.http.stream cimport Stream
 
 cdef object DONE
 cdef int HINTS_OFF, HINTS_ALL
 
 
-cdef class Exchange(StreamHandler):
+cdef class Exchange(Receiver):
+    cdef Gateway _gateway
+    cdef Stream _stream
+    cdef public RequestHead request
+    cdef public Peers peers
+    cdef ApplicationCall _call
+    cdef bint _writing_paused
+    cdef Py_ssize_t _since_yield
+    cdef list _send_waiters
+    cdef str _identity
+    cdef public int status
+    cdef public double started_at
+    cdef public double first_byte_at
+
+    cdef void _open(self, Gateway gateway, Stream stream, RequestHead request, Peers peers) except *
+    @cython.locals(gateway=Gateway, call=ApplicationCall)
+    cpdef void start(self) except *
     cpdef object call_application(self, object app)
     cpdef void step_started(self) except *
     cpdef void step_ended(self) except *
     cpdef void application_ended(self, object error) except *
-    cpdef dict take_message(self)
+    cdef void _log_failure(self, object error) except *
+    cpdef bint may_send(self) except *
+    cdef void _wake_senders(self) except *
 
 
 @cython.freelist(64)
 cdef class ApplicationCall:
     cdef object _coroutine
+    cdef object _steps
     cdef Exchange _exchange
     cdef Gateway _gateway
     cdef public object task
     cdef readonly bint ended
 
     @cython.locals(exchange=Exchange)
-    cdef object _step(self, object value, object thrown)
+    cdef object _step(self, object thrown)
     @cython.locals(exchange=Exchange)
     cdef void _end(self, object error) except *
 

@@ -3,17 +3,19 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
+from time import perf_counter
 from types import CoroutineType
 from typing import Any
 
 from tidegate.asgi import ASGIApplication
+from tidegate.gateway.awaitable import Receiver
 from tidegate.gateway.eager import EagerStarter
 from tidegate.gateway.notice import ShutdownNotice
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import StreamHandler
+from tidegate.http.stream import Stream
 
 logger = logging.getLogger("tidegate.error")
 
@@ -21,30 +23,117 @@ DONE = object()
 HINTS_OFF = 0
 HINTS_ALL = 2
 
+# `send` lets the event loop run at least once per this many octets, however fast the client reads.
+MAX_WITHOUT_YIELD = 1 << 20
 
-class Exchange(StreamHandler):
-    """What an application's call knows of the exchange that it serves."""
 
-    __slots__ = ()
+class Exchange(Receiver):
+    """One exchange of a client with the application: what HTTP's and WebSocket's have in common."""
+
+    __slots__ = (
+        "_call",
+        "_gateway",
+        "_identity",
+        "_send_waiters",
+        "_since_yield",
+        "_stream",
+        "_writing_paused",
+        "first_byte_at",
+        "peers",
+        "request",
+        "started_at",
+        "status",
+    )
+
+    def _open(self, gateway: "Gateway", stream: Stream, request: RequestHead, peers: Peers) -> None:
+        # Not `__init__`, since a compiled subclass calls this at the cost of a C function.
+        self._open_receiver(gateway.loop)
+        self._gateway = gateway
+        self._stream = stream
+        self.request = request
+        self.peers = peers
+        self._call: ApplicationCall | None = None
+        self._writing_paused = False
+        self._since_yield = 0
+        self._send_waiters: list[Any] | None = None
+        self._identity: str | None = None
+        self.status = 0
+        self.started_at = 0.0
+        self.first_byte_at = 0.0
+
+    # --- what the stream says
+
+    def start(self) -> None:
+        gateway = self._gateway
+        if gateway.access_log is not None:
+            self.started_at = perf_counter()
+        call = ApplicationCall(gateway, self)
+        self._call = call
+        gateway.run(call)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._wake_senders()
+
+    # --- what the application's call says
 
     def call_application(self, app: ASGIApplication) -> Any:
         """Call `app` with this exchange's scope, receive and send."""
 
     def step_started(self) -> None:
         """A step of the application begins: what it sends may wait for the step's end."""
+        self._in_step = True
 
     def step_ended(self) -> None:
         """A step of the application has ended: nothing waits any longer."""
+        self._in_step = False
+        self._stream.flush()
 
     def application_ended(self, error: BaseException | None) -> None:
         """The application returned (None), or raised `error`."""
 
-    def take_message(self) -> dict[str, Any] | None:
-        """The next message for the application's receive; None where it has to wait for one."""
+    def identity(self) -> str:
+        """The request's id, the same in every log."""
+        if self._identity is None:
+            self._identity = self._gateway.identify(self.request)
+        return self._identity
 
-    async def wait_message(self) -> dict[str, Any]:
-        """The next message, once there is one."""
+    def _log_failure(self, error: BaseException) -> None:
+        self._gateway.log_failure(error, self.request, self.peers, self.identity())
+
+    # --- what `send` asks
+
+    def may_send(self) -> bool:
+        """Whether there is more to send. Raises ClientDisconnected once the client has gone."""
         raise NotImplementedError
+
+    async def _yield(self) -> None:
+        self._since_yield = 0
+        if not self._writing_paused:
+            future = self._gateway.loop.create_future()
+            self._gateway.loop.call_soon(_set_result, future)
+            await future
+        while self.may_send() and self._writing_paused:
+            future = self._gateway.loop.create_future()
+            if self._send_waiters is None:
+                self._send_waiters = []
+            self._send_waiters.append(future)
+            await future
+
+    def _wake_senders(self) -> None:
+        waiters = self._send_waiters
+        self._send_waiters = None
+        if waiters is not None:
+            for future in waiters:
+                _set_result(future)
+
+
+def _set_result(future: Any) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class ApplicationCall:
@@ -53,12 +142,13 @@ class ApplicationCall:
     Nothing that the application raises leaves it, be it SystemExit: one request never ends the server.
     """
 
-    __slots__ = ("_coroutine", "_exchange", "_gateway", "ended", "task")
+    __slots__ = ("_coroutine", "_exchange", "_gateway", "_steps", "ended", "task")
 
     def __init__(self, gateway: "Gateway", exchange: Exchange) -> None:
         self._gateway = gateway
         self._exchange = exchange
         self._coroutine: Any = None
+        self._steps: Any = None
         self.task: asyncio.Task[None] | None = None
         self.ended = False
 
@@ -69,30 +159,27 @@ class ApplicationCall:
         return self
 
     def __next__(self) -> Any:
-        future = self._step(None, None)
+        future = self._step(None)
         if future is DONE:
             raise StopIteration
         return future
 
     def send(self, value: Any) -> Any:
-        future = self._step(value, None)
-        if future is DONE:
-            raise StopIteration
-        return future
+        return self.__next__()  # a Task has nothing to tell
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        future = self._step(None, kind if isinstance(kind, BaseException) else kind())
+        future = self._step(kind if isinstance(kind, BaseException) else kind())
         if future is DONE:
             raise StopIteration
         return future
 
-    def _step(self, value: Any, thrown: BaseException | None) -> Any:
+    def _step(self, thrown: BaseException | None) -> Any:
         """Run the application up to where it waits again: what it waits for, or DONE."""
         exchange = self._exchange
         exchange.step_started()
         try:
-            coroutine = self._coroutine
-            if coroutine is None:
+            steps = self._steps
+            if steps is None:
                 if thrown is not None:
                     raise thrown
                 # Called here, inside the Task, since an application may do its work when it is called.
@@ -100,15 +187,22 @@ class ApplicationCall:
                 if type(coroutine) is not CoroutineType:
                     coroutine = _await(coroutine)
                 self._coroutine = coroutine
-            future = coroutine.send(value) if thrown is None else coroutine.throw(thrown)
+                self._steps = steps = coroutine.__await__()
+            if thrown is None:
+                # Not `send`, which tells the end by an exception.
+                future = next(steps, DONE)
+            else:
+                future = steps.throw(thrown)
         except StopIteration:
-            self._end(None)
+            future = DONE
         except BaseException as error:
             self._end(error)
+            return DONE
+        if future is DONE:
+            self._end(None)
         else:
             exchange.step_ended()
-            return future
-        return DONE
+        return future
 
     def close(self) -> None:
         if self._coroutine is not None:
@@ -117,6 +211,7 @@ class ApplicationCall:
     def _end(self, error: BaseException | None) -> None:
         exchange = self._exchange
         self._coroutine = None
+        self._steps = None
         self.ended = True
         self._gateway.call_ended(self)
         exchange.application_ended(error)
@@ -261,11 +356,7 @@ class Gateway:
         policy = self._early_hints
         if policy == HINTS_OFF or request.http_version == "1.0":
             return False
-        return (
-            policy == HINTS_ALL
-            or request.http_version != "1.1"
-            or request.field(b"sec-fetch-mode") == b"navigate"
-        )
+        return policy == HINTS_ALL or request.navigation or request.http_version != "1.1"
 
     def log_failure(self, error: BaseException, request: RequestHead, peers: Peers, identity: str) -> None:
         """Log once what an application raised, or did not do, with what was asked for."""
@@ -291,3 +382,14 @@ def is_disconnect(error: BaseException, depth: int = 8) -> bool:
         return all(is_disconnect(inner, depth - 1) for inner in error.exceptions)
     cause = error.__cause__ or error.__context__
     return cause is not None and is_disconnect(cause, depth - 1)
+
+
+def unknown(message: Any, known: Container[str], scope: str) -> str | None:
+    """Why `message` is none of the `known` ones, in the application author's words; None where it is one."""
+    try:
+        kind = message["type"]
+    except (KeyError, TypeError, IndexError):
+        return f"an ASGI message is a dict with a 'type', not {type(message).__name__}"
+    if not isinstance(kind, str) or kind not in known:
+        return f"unknown ASGI message type {kind!r} for {scope} scope"
+    return None

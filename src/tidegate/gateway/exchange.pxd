@@ -1,7 +1,7 @@
 cimport cython
 
-from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
-from tidegate.gateway.awaitable cimport Receive
+from tidegate.gateway.application cimport Exchange, Gateway
+from tidegate.gateway.awaitable cimport Receiver, Waiter
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.fields cimport checked_field, response_fields
 from tidegate.http.head cimport RequestHead, ResponseHead
@@ -18,11 +18,6 @@ cdef Py_ssize_t MAX_WITHOUT_YIELD
 
 @cython.freelist(64)
 cdef class HTTPExchange(Exchange):
-    cdef Gateway _gateway
-    cdef Stream _stream
-    cdef public RequestHead request
-    cdef public Peers peers
-    cdef ApplicationCall _call
     cdef int _response
     cdef ResponseHead _head
     cdef list _trailers
@@ -32,33 +27,22 @@ cdef class HTTPExchange(Exchange):
     cdef bint _ended
     cdef bint _delivered_end
     cdef bint _disconnected
-    cdef bint _in_step
     cdef bint _reading_paused
-    cdef bint _writing_paused
-    cdef Py_ssize_t _since_yield
-    cdef list _waiters
-    cdef list _send_waiters
-    cdef str _identity
-    cdef public int status
+    cdef Py_ssize_t _due
     cdef public Py_ssize_t body_sent
-    cdef public double started_at
-    cdef public double first_byte_at
 
-    @cython.locals(gateway=Gateway, call=ApplicationCall)
-    cpdef void start(self) except *
     @cython.locals(gateway=Gateway, request=RequestHead, extensions=dict)
     cpdef object call_application(self, object app)
     @cython.locals(state=int)
     cpdef void application_ended(self, object error) except *
-    cdef void _log_failure(self, object error) except *
     @cython.locals(head=ResponseHead, content=bytes)
     cdef void _answer_500(self) except *
     @cython.locals(data=bytes, more=bint)
     cpdef dict take_message(self)
-    cdef void _wake(self) except *
-    cdef void _wake_senders(self) except *
+    cpdef Waiter new_waiter(self)
     @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)
     cpdef object send(self, object message)
+    cpdef bint may_send(self) except *
     @cython.locals(head=ResponseHead)
     cdef void _take_start(self, dict message) except *
     @cython.locals(more=bint)

@@ -11,10 +11,10 @@ from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
-from tidegate.asgi import ASGIApplication, Message
+from tidegate.asgi import ASGIApplication
 from tidegate.gateway import response
-from tidegate.gateway.application import ApplicationCall, Exchange, Gateway, is_disconnect
-from tidegate.gateway.awaitable import READY, Receive
+from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
+from tidegate.gateway.awaitable import READY, Receiver, Waiter
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.fields import checked_field, link_fields, response_fields, trailer_fields
@@ -40,47 +40,27 @@ ACTIONS = response.ACTIONS
 COLUMNS = response.COLUMNS
 MESSAGES = response.MESSAGES
 
-# `send` lets the event loop run at least once per this many octets, however fast the client reads.
-MAX_WITHOUT_YIELD = 1 << 20
-
 
 class HTTPExchange(Exchange):
     """Built by the connection's `open_handler`; `start` runs the application."""
 
     __slots__ = (
         "_buffered",
-        "_call",
         "_chunks",
         "_content_left",
         "_delivered_end",
         "_disconnected",
+        "_due",
         "_ended",
-        "_gateway",
         "_head",
-        "_identity",
-        "_in_step",
         "_reading_paused",
         "_response",
-        "_send_waiters",
-        "_since_yield",
-        "_stream",
         "_trailers",
-        "_waiters",
-        "_writing_paused",
         "body_sent",
-        "first_byte_at",
-        "peers",
-        "request",
-        "started_at",
-        "status",
     )
 
     def __init__(self, gateway: Gateway, stream: Stream, request: RequestHead, peers: Peers) -> None:
-        self._gateway = gateway
-        self._stream = stream
-        self.request = request
-        self.peers = peers
-        self._call: ApplicationCall | None = None
+        self._open(gateway, stream, request, peers)
         self._response = EXPECT_START
         self._head: ResponseHead | None = None
         self._trailers: list[tuple[bytes, bytes]] | None = None
@@ -91,27 +71,12 @@ class HTTPExchange(Exchange):
         self._ended = request.content_length == NO_CONTENT or request.content_length == 0
         self._delivered_end = False
         self._disconnected = False
-        self._in_step = False
         self._reading_paused = False
-        self._writing_paused = False
-        self._since_yield = 0
-        self._waiters: list[Any] | None = None
-        self._send_waiters: list[Any] | None = None
-        self._identity: str | None = None
-        self.status = 0
+        # What is left of the request's content, where its head tells its length.
+        self._due = request.content_length
         self.body_sent = 0
-        self.started_at = 0.0
-        self.first_byte_at = 0.0
 
     # --- what the stream says
-
-    def start(self) -> None:
-        gateway = self._gateway
-        if gateway.access_log is not None:
-            self.started_at = perf_counter()
-        call = ApplicationCall(gateway, self)
-        self._call = call
-        gateway.run(call)
 
     def data_received(self, data: bytes) -> None:
         if self._response >= COMPLETE:
@@ -120,16 +85,23 @@ class HTTPExchange(Exchange):
             self._chunks = deque()
         self._chunks.append(data)
         self._buffered += len(data)
+        if self._due > 0:
+            self._due -= len(data)
+        if self._waiters is not None:
+            # With the last of it comes the end: both are one message then.
+            self._turns = 1 if self._due else 0
+            self._wake()
+            self._turns = 0
         if self._buffered >= self._gateway.read_buffer and not self._reading_paused:
             self._reading_paused = True
             self._stream.pause_reading()
-        if self._waiters is not None:
-            self._wake()
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self._ended = True
         if self._waiters is not None:
+            self._turns = 1
             self._wake()
+            self._turns = 0
 
     def peer_closed(self) -> None:
         self._disconnected = True
@@ -147,13 +119,6 @@ class HTTPExchange(Exchange):
         if self._call is not None:
             self._gateway.client_gone(self._call)
 
-    def pause_writing(self) -> None:
-        self._writing_paused = True
-
-    def resume_writing(self) -> None:
-        self._writing_paused = False
-        self._wake_senders()
-
     def shutdown_started(self) -> None:
         """Applications are told through the gateway's notice, which all exchanges share."""
 
@@ -167,13 +132,6 @@ class HTTPExchange(Exchange):
             extensions["http.response.push"] = {}
         scope = self.peers.http_scope(request, gateway.root_path, gateway.state, extensions)
         return app(scope, self.receive, self.send)
-
-    def step_started(self) -> None:
-        self._in_step = True
-
-    def step_ended(self) -> None:
-        self._in_step = False
-        self._stream.flush()
 
     def application_ended(self, error: BaseException | None) -> None:
         self._call = None
@@ -192,15 +150,6 @@ class HTTPExchange(Exchange):
             self._stream.reset()
         self._stream.release()
 
-    def _log_failure(self, error: BaseException) -> None:
-        self._gateway.log_failure(error, self.request, self.peers, self.identity())
-
-    def identity(self) -> str:
-        """The request's id, the same in every log."""
-        if self._identity is None:
-            self._identity = self._gateway.identify(self.request)
-        return self._identity
-
     def _answer_500(self) -> None:
         head = ResponseHead(500)
         content = b"Internal Server Error"
@@ -214,10 +163,6 @@ class HTTPExchange(Exchange):
         self._send_body(content, False)
 
     # --- receive
-
-    def receive(self) -> Awaitable[Message]:
-        """ASGI's receive."""
-        return Receive(self)
 
     def take_message(self) -> dict[str, Any] | None:
         if self._response >= COMPLETE or (self._disconnected and self._delivered_end):
@@ -238,30 +183,13 @@ class HTTPExchange(Exchange):
             return {"type": "http.request", "body": b"", "more_body": False}
         return None
 
-    async def wait_message(self) -> dict[str, Any]:
-        request = self.request
-        if request.expect_continue and not self._ended and self._response <= HELD:
+    def new_waiter(self) -> Waiter:
+        if self.request.expect_continue and not self._ended and self._response <= HELD:
             # RFC 9110 §10.1.1: the application wants the content.
             self._stream.send_informational(100, [])
             if not self._in_step:
                 self._stream.flush()
-        while True:
-            future = self._gateway.loop.create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(future)
-            await future
-            message = self.take_message()
-            if message is not None:
-                return message
-
-    def _wake(self) -> None:
-        waiters = self._waiters
-        self._waiters = None
-        if waiters is not None:
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
+        return Receiver.new_waiter(self)
 
     # --- send
 
@@ -312,27 +240,10 @@ class HTTPExchange(Exchange):
             return self._yield()
         return READY
 
-    async def _yield(self) -> None:
-        self._since_yield = 0
-        if not self._writing_paused:
-            future = self._gateway.loop.create_future()
-            self._gateway.loop.call_soon(_set_result, future)
-            await future
-        while self._writing_paused and self._response != GONE:
-            future = self._gateway.loop.create_future()
-            if self._send_waiters is None:
-                self._send_waiters = []
-            self._send_waiters.append(future)
-            await future
+    def may_send(self) -> bool:
         if self._response == GONE:
             raise ClientDisconnected("the client has disconnected")
-
-    def _wake_senders(self) -> None:
-        waiters = self._send_waiters
-        self._send_waiters = None
-        if waiters is not None:
-            for future in waiters:
-                _set_result(future)
+        return self._response < COMPLETE
 
     def _take_start(self, message: dict[str, Any]) -> None:
         try:
@@ -497,8 +408,3 @@ class HTTPExchange(Exchange):
         log = self._gateway.access_log
         if log is not None:
             log(self)
-
-
-def _set_result(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)

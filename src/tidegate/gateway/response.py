@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tidegate.gateway.application import unknown
+
 # How far the answer is.
 EXPECT_START = 0
 HELD = 1  # the start was given, and is held for the first body message
@@ -49,12 +51,10 @@ ACTIONS = bytes(
 
 def unexpected(state: int, message: Any) -> str:
     """Why `message` cannot come in `state`, in the application author's words."""
-    try:
-        kind = message["type"]
-    except (KeyError, TypeError, IndexError):
-        return f"an ASGI message is a dict with a 'type', not {type(message).__name__}"
-    if not isinstance(kind, str) or kind not in MESSAGES:
-        return f"unknown ASGI message type {kind!r} for an http scope"
+    wrong = unknown(message, MESSAGES, "an http")
+    if wrong is not None:
+        return wrong
+    kind = message["type"]
     if state == EXPECT_START:
         return f"'{kind}' was sent before 'http.response.start'"
     if kind == "http.response.start":

@@ -1,12 +1,12 @@
 cimport cython
 
-from tidegate.gateway.application cimport ApplicationCall, Exchange, Gateway
+from tidegate.gateway.application cimport Exchange, Gateway
 from tidegate.gateway.exchange cimport HTTPExchange
+from tidegate.gateway.incoming cimport Incoming, MessageReceiver
 from tidegate.gateway.scope cimport Peers
-from tidegate.http.fields cimport response_fields
-from tidegate.http.head cimport RequestHead, ResponseHead
+from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport Stream
-from tidegate.websocket.connection cimport WebSocketConnection, WebSocketHandler, WebSocketLimits
+from tidegate.websocket.connection cimport WebSocketConnection, WebSocketLimits
 
 cdef double NEVER
 cdef int CONNECTING, REFUSING, ACCEPTED, CLOSED, GONE
@@ -26,41 +26,9 @@ cdef class WebSocketSettings:
     cdef public double handshake_timeout
 
 
-cdef class Waiter:
-    cdef WebSocketExchange _exchange
-    cdef public bint _asyncio_future_blocking
-    cdef object _callback
-    cdef object _context
-    cdef bint _cancelled
-
-    cpdef void wake(self, bint at_once) except *
-
-
-cdef class MessageReceive:
-    cdef WebSocketExchange _exchange
-
-    cpdef object send(self, object value)
-
-
-cdef class Incoming(WebSocketHandler):
-    cdef WebSocketExchange _exchange
-    cdef public object messages
-    cdef public Py_ssize_t octets
-    cdef public bint ended
-    cdef public int code
-    cdef public str reason
-
-    cpdef void end(self, int code, str reason) except *
-
-
-cdef class WebSocketExchange(Exchange):
+cdef class WebSocketExchange(MessageReceiver):
     cdef object _handshake
-    cdef Gateway _gateway
-    cdef Stream _stream
     cdef WebSocketSettings _settings
-    cdef public RequestHead request
-    cdef public Peers peers
-    cdef ApplicationCall _call
     cdef int _state
     cdef bint _connect_delivered
     cdef HTTPExchange _refusal
@@ -68,20 +36,8 @@ cdef class WebSocketExchange(Exchange):
     cdef Incoming _incoming
     cdef object _timer
     cdef double _timer_due
-    cdef bint _in_step
-    cdef bint _writing_paused
     cdef bint _shutting_down
-    cdef Py_ssize_t _since_yield
-    cdef public object loop
-    cdef Py_ssize_t _turns
-    cdef Waiter _waiter
-    cdef list _waiters
-    cdef list _send_waiters
-    cdef str _identity
     cdef bint _logged
-    cdef public int status
-    cdef public double started_at
-    cdef public double first_byte_at
 
     @cython.locals(settings=WebSocketSettings, full=bint)
     cpdef void messages_waiting(self, Py_ssize_t count, Py_ssize_t octets) except *
@@ -94,19 +50,14 @@ cdef class WebSocketExchange(Exchange):
     cpdef dict take_message(self)
     @cython.locals(incoming=Incoming, settings=WebSocketSettings)
     cdef void _resume_reading(self, WebSocketConnection connection) except *
-    @cython.locals(waiter=Waiter)
-    cpdef Waiter new_waiter(self)
-    @cython.locals(waiter=Waiter, waiters=list)
-    cdef void _wake(self) except *
-    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *")
+    @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)
     cpdef object send(self, object message)
-    cdef void _wake_senders(self) except *
+    cpdef bint may_send(self) except *
     @cython.locals(connection=WebSocketConnection)
-    cdef void _take_send(self, object message) except *
-    cdef void _take_close(self, object message) except *
+    cdef void _take_send(self, dict message) except *
     @cython.locals(connection=WebSocketConnection)
     cdef void _close(self, int code, str reason, int state) except *
-    @cython.locals(head=ResponseHead, connection=WebSocketConnection)
+    @cython.locals(connection=WebSocketConnection)
     cdef void _take_accept(self, object message) except *
     cdef object _forbid(self)
     @cython.locals(refusal=HTTPExchange)

@@ -3,24 +3,42 @@
 Before the application accepts, or where it refuses, this is an HTTP exchange, and an `HTTPExchange` answers it.
 """
 
-from asyncio import CancelledError, current_task
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication, Message
-from tidegate.gateway.application import ApplicationCall, Exchange, Gateway, is_disconnect
-from tidegate.gateway.awaitable import READY, exception
+from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
+from tidegate.gateway.awaitable import READY
 from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.incoming import Incoming, MessageReceiver
 from tidegate.gateway.scope import Peers
+from tidegate.gateway.session import (
+    ACCEPT,
+    ACCEPTED,
+    ACTIONS,
+    BAD,
+    BODY,
+    CLOSE,
+    CLOSED,
+    COLUMNS,
+    CONNECTING,
+    GO,
+    GONE,
+    IGNORE,
+    MESSAGES,
+    REFUSING,
+    SEND,
+    START,
+    accept_values,
+    close_values,
+    unexpected,
+)
 from tidegate.http.errors import ApplicationError, ClientDisconnected
-from tidegate.http.fields import response_fields
-from tidegate.http.head import RequestHead, ResponseHead
+from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream
 from tidegate.websocket import codes
-from tidegate.websocket.connection import WebSocketConnection, WebSocketHandler, WebSocketLimits
+from tidegate.websocket.connection import WebSocketConnection, WebSocketLimits
 from tidegate.websocket.handshake import Handshake, receive_handshake
 
 if TYPE_CHECKING:
@@ -28,46 +46,6 @@ if TYPE_CHECKING:
 
 NEVER = float("inf")
 
-# How far the application is.
-CONNECTING = 0  # it has neither accepted nor refused
-REFUSING = 1  # an HTTP answer is under way, or sent
-ACCEPTED = 2
-CLOSED = 3  # it has closed, or returned
-GONE = 4  # the peer has
-STATES = ("CONNECTING", "REFUSING", "ACCEPTED", "CLOSED", "GONE")
-
-ACCEPT = 0
-SEND = 1
-CLOSE = 2
-START = 3
-BODY = 4
-MESSAGES = {
-    "websocket.accept": ACCEPT,
-    "websocket.send": SEND,
-    "websocket.close": CLOSE,
-    "websocket.http.response.start": START,
-    "websocket.http.response.body": BODY,
-}
-COLUMNS = 5
-
-BAD = 0  # the application is told by an ApplicationError
-GO = 1
-IGNORE = 2
-TELL = 3  # ClientDisconnected
-
-ACTIONS = bytes(
-    (
-        # ACCEPT, SEND, CLOSE, START, BODY
-        *(GO, BAD, GO, GO, BAD),  # CONNECTING
-        *(BAD, BAD, IGNORE, GO, GO),  # REFUSING: what may come is the HTTP exchange's to say
-        *(BAD, GO, GO, BAD, BAD),  # ACCEPTED
-        *(BAD, BAD, IGNORE, BAD, BAD),  # CLOSED
-        *(TELL, TELL, TELL, TELL, TELL),  # GONE
-    )
-)
-
-# `send` lets the event loop run at least once per this many octets, however fast the client reads.
-MAX_WITHOUT_YIELD = 1 << 20
 # As many messages of one read are handed to a waiting application at once; the others wait for the event loop's turn.
 MAX_AT_ONCE = 16
 
@@ -98,153 +76,22 @@ class WebSocketSettings:
         self.handshake_timeout = handshake_timeout
 
 
-class Waiter:
-    """What a Task that waits for a message is given to wait on: a future, as far as Tasks know (asyncio.isfuture).
-
-    Unlike asyncio's it can resume its Task within `wake`: a message that has just come is then answered in the same
-    turn of the event loop, without a handle, and in the same write as others.
-    """
-
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_exchange")
-
-    def __init__(self, exchange: "WebSocketExchange") -> None:
-        self._exchange = exchange
-        self._asyncio_future_blocking = True
-        self._callback: Callable[[Waiter], object] | None = None
-        self._context: Context | None = None
-        self._cancelled = False
-
-    def wake(self, at_once: bool) -> None:
-        """Resume the Task, now or in its turn. Only without a running Task can it be now."""
-        callback = self._callback
-        context = self._context
-        self._callback = None
-        if callback is None or context is None:
-            return
-        if at_once:
-            context.run(callback, self)
-        else:
-            self._exchange.loop.call_soon(callback, self, context=context)
-
-    def get_loop(self) -> Any:
-        return self._exchange.loop
-
-    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
-        self._callback = callback
-        self._context = context
-
-    def cancel(self, msg: Any = None) -> bool:
-        if self._callback is None:
-            return False
-        self._cancelled = True
-        self._exchange.forget(self)
-        self.wake(False)
-        return True
-
-    def result(self) -> None:
-        if self._cancelled:
-            raise CancelledError
-
-
-class MessageReceive:
-    """One call of `receive`: takes its message when it is awaited, not before, so that a cancelled one loses none."""
-
-    __slots__ = ("_exchange",)
-
-    def __init__(self, exchange: "WebSocketExchange") -> None:
-        self._exchange = exchange
-
-    def __await__(self) -> "MessageReceive":
-        return self
-
-    def __iter__(self) -> "MessageReceive":
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
-        message = self._exchange.take_message()
-        if message is not None:
-            raise StopIteration(message)
-        return self._exchange.new_waiter()
-
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        raise exception(kind, value, traceback)
-
-    def close(self) -> None:
-        """Nothing to close: a waiter that nobody waits for any more does nothing."""
-
-
-Coroutine.register(MessageReceive)
-
-
-class Incoming(WebSocketHandler):
-    """What has come and was not taken: messages, then the end of them."""
-
-    __slots__ = ("_exchange", "code", "ended", "messages", "octets", "reason")
-
-    def __init__(self, exchange: "WebSocketExchange") -> None:
-        self._exchange = exchange
-        self.messages: deque[str | bytes] = deque()
-        self.octets = 0
-        self.ended = False
-        self.code = codes.ABNORMAL_CLOSURE
-        self.reason = ""
-
-    def message_received(self, message: str | bytes) -> None:
-        self.messages.append(message)
-        self.octets += len(message)
-        self._exchange.messages_waiting(len(self.messages), self.octets)
-
-    def close_received(self, code: int, reason: str) -> None:
-        self.end(code, reason)
-        self._exchange.end_waiting(not self.messages)
-
-    def connection_closed(self) -> None:
-        self._exchange.connection_closed()
-
-    def end(self, code: int, reason: str) -> None:
-        """What `websocket.disconnect` will say, behind the messages; the first call counts."""
-        if not self.ended:
-            self.ended = True
-            self.code = code
-            self.reason = reason
-
-
-class WebSocketExchange(Exchange):
+class WebSocketExchange(MessageReceiver):
     """Built by the connection's `open_handler`; `start` runs the application. Raises RequestError for a handshake that
     breaks RFC 6455 §4.2.1."""
 
     __slots__ = (
-        "_call",
         "_connect_delivered",
         "_connection",
-        "_gateway",
         "_handshake",
-        "_identity",
-        "_in_step",
         "_incoming",
         "_logged",
         "_refusal",
-        "_send_waiters",
         "_settings",
         "_shutting_down",
-        "_since_yield",
         "_state",
-        "_stream",
         "_timer",
         "_timer_due",
-        "_turns",
-        "_waiter",
-        "_waiters",
-        "_writing_paused",
-        "first_byte_at",
-        "loop",
-        "peers",
-        "request",
-        "started_at",
-        "status",
     )
 
     def __init__(
@@ -256,12 +103,8 @@ class WebSocketExchange(Exchange):
         settings: WebSocketSettings,
     ) -> None:
         self._handshake: Handshake = receive_handshake(request, settings.window_bits)
-        self._gateway = gateway
-        self._stream = stream
+        self._open(gateway, stream, request, peers)
         self._settings = settings
-        self.request = request
-        self.peers = peers
-        self._call: ApplicationCall | None = None
         self._state = CONNECTING
         self._connect_delivered = False
         self._refusal: HTTPExchange | None = None
@@ -269,36 +112,20 @@ class WebSocketExchange(Exchange):
         self._incoming = Incoming(self)
         self._timer: TimerHandle | None = None
         self._timer_due = NEVER
-        self._in_step = False
-        self._writing_paused = False
         self._shutting_down = False
-        self._since_yield = 0
-        self.loop = gateway.loop
-        self._turns = 0
-        self._waiter: Waiter | None = None  # one to use again
-        self._waiters: list[Waiter] = []
-        self._send_waiters: list[Any] | None = None
-        self._identity: str | None = None
         self._logged = False
-        self.status = 0
-        self.started_at = 0.0
-        self.first_byte_at = 0.0
 
     # --- what the stream says
 
     def start(self) -> None:
-        gateway = self._gateway
-        if gateway.access_log is not None:
-            self.started_at = perf_counter()
         if self._settings.handshake_timeout > 0:
             self._arm(self.loop.time() + self._settings.handshake_timeout)
-        call = ApplicationCall(gateway, self)
-        self._call = call
-        gateway.run(call)
+        Exchange.start(self)
 
     def data_received(self, data: bytes) -> None:
         if self._connection is not None:
             self._turns = MAX_AT_ONCE
+            self._since_yield = 0
             self._connection.receive_data(data, self.loop.time())
             self._turns = 0
 
@@ -445,22 +272,12 @@ class WebSocketExchange(Exchange):
             self._refusal.application_ended(error)
             return
         if error is not None:
-            self._gateway.log_failure(error, self.request, self.peers, self.identity())
+            self._log_failure(error)
         if state == ACCEPTED:
             self._close(codes.NORMAL_CLOSURE if error is None else codes.INTERNAL_ERROR, "", CLOSED)
         self._stream.release()
 
-    def identity(self) -> str:
-        """The request's id, the same in every log."""
-        if self._identity is None:
-            self._identity = self._gateway.identify(self.request)
-        return self._identity
-
     # --- receive
-
-    def receive(self) -> Awaitable[Message]:
-        """ASGI's receive."""
-        return MessageReceive(self)
 
     def take_message(self) -> dict[str, Any] | None:
         if not self._connect_delivered:
@@ -492,48 +309,15 @@ class WebSocketExchange(Exchange):
             if not self._in_step:
                 self._stream.flush()
 
-    def new_waiter(self) -> Waiter:
-        """What a Task yields to wait until a message is there, or the end."""
-        waiter = self._waiter
-        if waiter is None:
-            waiter = Waiter(self)
-        else:
-            self._waiter = None
-            waiter._asyncio_future_blocking = True
-        self._waiters.append(waiter)
-        return waiter
-
-    def forget(self, waiter: Waiter) -> None:
-        """`waiter` is cancelled."""
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-
-    def _wake(self) -> None:
-        if (
-            self._turns > 0
-            and not self._in_step
-            and len(self._waiters) == 1
-            and current_task(self.loop) is None
-        ):
-            self._turns -= 1
-            waiter = self._waiters.pop()
-            # Its Task is done with it as soon as it runs again.
-            self._waiter = waiter
-            waiter.wake(True)
-            return
-        waiters = self._waiters
-        self._waiters = []
-        for waiter in waiters:
-            waiter.wake(False)
-
     # --- send
 
     def send(self, message: Message) -> Awaitable[None]:
         """ASGI's send. Raises ApplicationError for a message that cannot come now, ClientDisconnected once the client
         has gone."""
         try:
-            kind = MESSAGES.get(message["type"], -1)
-        except (KeyError, TypeError, IndexError):
+            checked: dict[str, Any] = message if type(message) is dict else dict(message)
+            kind = MESSAGES.get(checked["type"], -1)
+        except (KeyError, TypeError, ValueError):
             kind = -1
         state = self._state
         if state == GONE:
@@ -545,17 +329,21 @@ class WebSocketExchange(Exchange):
         if action != GO:
             raise ApplicationError(unexpected(state, message))
         if kind == SEND:
-            self._take_send(message)
+            self._take_send(checked)
         elif kind == CLOSE:
             if state == CONNECTING:
                 return self._forbid()
-            self._take_close(message)
+            code, reason = close_values(checked)
+            try:
+                self._close(code, reason, CLOSED)
+            except (ValueError, OverflowError) as error:
+                raise ApplicationError(str(error)) from None
         elif kind == ACCEPT:
-            self._take_accept(message)
+            self._take_accept(checked)
         else:
             if state == CONNECTING:
                 self._refuse()
-            return self._pass_on(kind, message)
+            return self._pass_on(kind, checked)
         if not self._in_step:
             self._stream.flush()
         if self._writing_paused or self._since_yield >= MAX_WITHOUT_YIELD:
@@ -563,29 +351,12 @@ class WebSocketExchange(Exchange):
             return self._yield()
         return READY
 
-    async def _yield(self) -> None:
-        self._since_yield = 0
-        if not self._writing_paused:
-            future = self.loop.create_future()
-            self.loop.call_soon(_set_result, future)
-            await future
-        while self._writing_paused and self._state == ACCEPTED:
-            future = self.loop.create_future()
-            if self._send_waiters is None:
-                self._send_waiters = []
-            self._send_waiters.append(future)
-            await future
+    def may_send(self) -> bool:
         if self._state == GONE:
             raise ClientDisconnected("the client has disconnected")
+        return self._state == ACCEPTED
 
-    def _wake_senders(self) -> None:
-        waiters = self._send_waiters
-        self._send_waiters = None
-        if waiters is not None:
-            for future in waiters:
-                _set_result(future)
-
-    def _take_send(self, message: Message) -> None:
+    def _take_send(self, message: dict[str, Any]) -> None:
         text = message.get("text")
         data = message.get("bytes")
         connection = self._connection
@@ -613,22 +384,6 @@ class WebSocketExchange(Exchange):
         connection.send_binary(data)
         self._since_yield += len(data)
 
-    def _take_close(self, message: Message) -> None:
-        code = message.get("code")
-        reason = message.get("reason")
-        if code is None:
-            code = codes.NORMAL_CLOSURE
-        if not isinstance(code, int) or isinstance(code, bool):
-            raise ApplicationError(f"'code' is an int, not {type(code).__name__}")
-        if reason is None:
-            reason = ""
-        if not isinstance(reason, str):
-            raise ApplicationError(f"'reason' is a str, not {type(reason).__name__}")
-        try:
-            self._close(int(code), str.__str__(reason), CLOSED)
-        except (ValueError, OverflowError) as error:
-            raise ApplicationError(str(error)) from None
-
     def _close(self, code: int, reason: str, state: int) -> None:
         connection = self._connection
         if connection is not None:
@@ -645,24 +400,7 @@ class WebSocketExchange(Exchange):
             self._wake_senders()
 
     def _take_accept(self, message: Message) -> None:
-        subprotocol = message.get("subprotocol")
-        if subprotocol is not None and not isinstance(subprotocol, str):
-            raise ApplicationError(f"'subprotocol' is a str, not {type(subprotocol).__name__}")
-        head = ResponseHead(101)
-        headers = message.get("headers")
-        if headers is not None:
-            response_fields(head, headers)
-        fields = []
-        for name, value in head.fields:
-            if name == b"sec-websocket-protocol":
-                # Some applications choose it so.
-                if subprotocol is None:
-                    subprotocol = value.decode("latin-1")
-            elif name.startswith(b"sec-websocket-"):
-                raise ApplicationError(f"header {name.decode()} is the server's own to send")
-            elif name != b"content-length":
-                # RFC 9110 §8.6: no Content-Length in a 1xx
-                fields.append((name, value))
+        subprotocol, fields = accept_values(message)
         try:
             accepted = self._handshake.accept_fields(subprotocol)
         except ValueError as error:
@@ -785,25 +523,3 @@ class WebSocketExchange(Exchange):
     def close_code(self) -> int:
         """What `websocket.disconnect` said, or would have said."""
         return self._incoming.code
-
-
-def unexpected(state: int, message: Any) -> str:
-    """Why `message` cannot come in `state`, in the application author's words."""
-    try:
-        kind = message["type"]
-    except (KeyError, TypeError, IndexError):
-        return f"an ASGI message is a dict with a 'type', not {type(message).__name__}"
-    if not isinstance(kind, str) or kind not in MESSAGES:
-        return f"unknown ASGI message type {kind!r} for a websocket scope"
-    if state == CONNECTING:
-        return f"'{kind}' was sent before 'websocket.accept' or 'websocket.http.response.start'"
-    if state == REFUSING:
-        return f"'{kind}' was sent after the WebSocket was refused"
-    if state == CLOSED:
-        return f"'{kind}' was sent after 'websocket.close'"
-    return f"'{kind}' was sent after 'websocket.accept'"
-
-
-def _set_result(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -35,13 +35,18 @@ _SPELLINGS = (
     b" Set-Cookie SourceMap Strict-Transport-Security TE Timing-Allow-Origin Traceparent Tracestate Trailer"
     b" Transfer-Encoding Upgrade Upgrade-Insecure-Requests User-Agent Vary Via Warning WWW-Authenticate"
     b" X-API-Key X-Content-Type-Options X-Correlation-ID X-CSRF-Token X-CSRFToken X-Forwarded-For"
-    b" X-Forwarded-Host X-Forwarded-Port X-Forwarded-Proto X-Frame-Options X-Process-Time X-Real-IP"
+    b" X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix X-Forwarded-Proto X-Frame-Options X-Process-Time X-Real-IP"
     b" X-Request-ID X-Requested-With X-XSS-Protection"
 ).split()
 
 # A name as it is commonly spelt -> its lower-case form, always the same object: `is` compares known names.
 KNOWN: dict[bytes, bytes] = {name.lower(): name.lower() for name in _SPELLINGS}
 KNOWN.update({name: KNOWN[name.lower()] for name in _SPELLINGS})
+
+# What proxies say of a request's origin; each begins with an x or an f.
+FORWARDED_FIELDS = frozenset(
+    b"x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-prefix forwarded".split()
+)
 
 _KNOWN = KNOWN
 _CONNECTION = KNOWN[b"connection"]
@@ -80,6 +85,9 @@ def is_token(value: bytes) -> bool:
 def list_members(value: bytes) -> list[bytes]:
     """The members, trimmed and lower-cased, of a list that holds no quoted string; empty ones are skipped
     (RFC 9110 §5.6.1.2)."""
+    if b"," not in value:
+        member = value.strip(b" \t").lower()
+        return [member] if member else []
     return [member for part in value.lower().split(b",") if (member := part.strip(b" \t"))]
 
 

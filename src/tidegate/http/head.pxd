@@ -15,6 +15,8 @@ cdef class RequestHead:
     cdef public bint keep_alive
     cdef public bint expect_continue
     cdef public bint client_trailers
+    cdef public bint forwarded
+    cdef public bint navigation
     cdef public bytes protocol
 
     @cython.locals(key=bytes, value=bytes, item=tuple)

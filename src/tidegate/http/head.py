@@ -23,7 +23,8 @@ class RequestHead:
     value) in the order received, with at most one `host`. `content_length` is a number of octets, NO_CONTENT
     or UNKNOWN_LENGTH. `protocol` is the lower-cased protocol that the client asks to switch to (an Upgrade
     that Connection names, or :protocol), else b"". `client_trailers` says that the client takes trailers (TE:
-    trailers).
+    trailers), `navigation` that a browser asks for a document (Sec-Fetch-Mode: navigate), `forwarded` that a
+    proxy's field may be among the headers (True until somebody has looked).
     """
 
     __slots__ = (
@@ -31,10 +32,12 @@ class RequestHead:
         "client_trailers",
         "content_length",
         "expect_continue",
+        "forwarded",
         "headers",
         "http_version",
         "keep_alive",
         "method",
+        "navigation",
         "path",
         "protocol",
         "query_string",
@@ -55,6 +58,8 @@ class RequestHead:
         self.keep_alive = True
         self.expect_continue = False
         self.client_trailers = False
+        self.forwarded = True
+        self.navigation = False
         self.protocol = b""
 
     def field(self, name: bytes) -> bytes:

@@ -6,7 +6,8 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.target cimport decode_path, is_authority
 from tidegate.http1.section cimport FieldSection
 
-cdef bytes _CONNECTION, _CONTENT_LENGTH, _EXPECT, _HOST, _TE, _TRANSFER_ENCODING, _UPGRADE
+cdef bytes _CONNECTION, _CONTENT_LENGTH, _EXPECT, _HOST, _SEC_FETCH_MODE, _TE, _TRANSFER_ENCODING, _UPGRADE
+cdef object _FORWARDED_FIELDS
 cdef bytes _TOKEN, _TARGET
 cdef dict _METHODS
 cdef tuple _VERSION
@@ -51,7 +52,7 @@ cdef class HeadParser:
 
     @cython.locals(head=RequestHead, fields=list, options=list, protocols=list, name=bytes, value=bytes, host=bytes,
                    connection=bytes, codings=bytes, length=bytes, upgrade=bytes, expect=bytes, te=bytes,
-                   persistent=bint)
+                   persistent=bint, forwarded=bint)
     cdef _finish(self)
 
     cdef _take_host(self, RequestHead head, bytes host)

@@ -4,7 +4,7 @@ What two parsers could read differently is refused (§11.2).
 """
 
 from tidegate.http.errors import RequestError
-from tidegate.http.fields import KNOWN, TOKEN, is_token, list_members
+from tidegate.http.fields import FORWARDED_FIELDS, KNOWN, TOKEN, is_token, list_members
 from tidegate.http.framing import parse_content_length
 from tidegate.http.head import MAX_METHOD, METHODS, NO_CONTENT, UNKNOWN_LENGTH, RequestHead
 from tidegate.http.target import TARGET, decode_path, is_authority, split_absolute
@@ -13,7 +13,9 @@ from tidegate.http1.section import FieldSection
 _CONNECTION = KNOWN[b"connection"]
 _CONTENT_LENGTH = KNOWN[b"content-length"]
 _EXPECT = KNOWN[b"expect"]
+_FORWARDED_FIELDS = FORWARDED_FIELDS
 _HOST = KNOWN[b"host"]
+_SEC_FETCH_MODE = KNOWN[b"sec-fetch-mode"]
 _TE = KNOWN[b"te"]
 _TRANSFER_ENCODING = KNOWN[b"transfer-encoding"]
 _UPGRADE = KNOWN[b"upgrade"]
@@ -281,6 +283,7 @@ class HeadParser:
         """Read framing, connection and host out of the fields."""
         head = self.head
         host = connection = codings = length = upgrade = expect = te = None
+        forwarded = False
         head.headers = fields = self._section.fields
         for name, value in fields:
             if name is _HOST:
@@ -299,9 +302,14 @@ class HeadParser:
                 upgrade = value if upgrade is None else upgrade + b"," + value
             elif name is _EXPECT:
                 expect = value if expect is None else expect + b"," + value
+            elif name is _SEC_FETCH_MODE:
+                head.navigation = value == b"navigate"
             elif name is _TE:
                 te = value if te is None else te + b"," + value
+            elif (name[0] == 0x78 or name[0] == 0x66) and name in _FORWARDED_FIELDS:
+                forwarded = True
 
+        head.forwarded = forwarded
         self._take_host(head, host)
         persistent = head.http_version == "1.1"
         if codings is not None:
@@ -327,7 +335,10 @@ class HeadParser:
             )  # RFC 9112 §9.3
             if persistent and upgrade is not None and b"upgrade" in options:  # RFC 9110 §7.8
                 protocols = list_members(upgrade)
-                if protocols:
+                # In the client's order of preference: one that is spoken here comes before others.
+                if b"websocket" in protocols:
+                    head.protocol = b"websocket"
+                elif protocols:
                     head.protocol = protocols[0]
         if persistent:  # to HTTP/1.0 goes no 1xx (RFC 9110 §15.2) and no chunked coding
             if expect is not None:

@@ -99,15 +99,6 @@ def _reason(error: OSError) -> str:
     return fixes.get(error.errno or 0, error.strerror or str(error))
 
 
-def describe(listener: socket.socket) -> str:
-    """Where a client finds this socket, as a URL."""
-    name = listener.getsockname()
-    if listener.family == socket.AF_UNIX:
-        return f"unix:{os.fsdecode(name)}"
-    host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"http://{host}:{name[1]}"
-
-
 def connection_limit(wanted: int) -> int:
     """Raise the soft limit of open files as far as `wanted` connections need; how many of them it bears."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -123,23 +114,51 @@ def connection_limit(wanted: int) -> int:
 
 
 class Listener:
-    """Accepts connections from one bound socket, with pauses in which they wait in the kernel's queue."""
+    """Accepts connections from one bound socket, with pauses in which they wait in the kernel's queue.
 
-    def __init__(self, listener: socket.socket, backlog: int, acceptor: Acceptor) -> None:
+    `bind` is the address that the socket was opened for. With a `redirect_port`, all requests are sent to https there.
+    """
+
+    scheme = "http"
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        bind: Bind,
+        backlog: int,
+        acceptor: Acceptor,
+        redirect_port: int = 0,
+    ) -> None:
         self.socket = listener
-        self._backlog = backlog
-        self._acceptor = acceptor
+        self.bind = bind
+        self.backlog = backlog
+        self.acceptor = acceptor
+        self.redirect_port = redirect_port
+        self.factory = self._factory()
         self._server: asyncio.AbstractServer | None = None
         self._accepting = False
 
-    def _factory(self) -> Callable[[], TCPProtocol]:
+    def describe(self) -> str:
+        """Where a client finds this socket, as a URL."""
+        name = self.socket.getsockname()
+        if self.socket.family == socket.AF_UNIX:
+            return f"unix:{os.fsdecode(name)}"
+        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        note = " (redirects to https)" if self.redirect_port else ""
+        return f"{self.scheme}://{host}:{name[1]}{note}"
+
+    def _factory(self) -> Callable[..., TCPProtocol]:
         name = self.socket.getsockname()
         server: tuple[str, int | None] | None = None
         if self.socket.family == socket.AF_UNIX:
             server = (os.fsdecode(name), None)
         elif name[0] not in ("0.0.0.0", "::"):
             server = (name[0], name[1])
-        return functools.partial(TCPProtocol, self._acceptor, server, "http")
+        return functools.partial(TCPProtocol, self.acceptor, server, self.scheme, self.redirect_port)
+
+    async def greeted(self, connected: socket.socket, factory: Callable[[], TCPProtocol]) -> None:
+        """Serve a connection that was accepted, and read from, elsewhere; `factory` makes its protocol."""
+        await self.acceptor.loop.connect_accepted_socket(factory, connected)
 
     async def start(self) -> None:
         """Accept connections, again after a `pause`."""
@@ -156,10 +175,10 @@ class Listener:
         if self.socket.family == socket.AF_UNIX:
             if sys.version_info >= (3, 13) and isinstance(loop, asyncio.BaseEventLoop):
                 options["cleanup_socket"] = False
-            self._server = await loop.create_unix_server(self._factory(), **options)
+            self._server = await loop.create_unix_server(self.factory, **options)
         else:
-            self._server = await loop.create_server(self._factory(), **options)
-        self.socket.listen(self._backlog)
+            self._server = await loop.create_server(self.factory, **options)
+        self.socket.listen(self.backlog)
         if not self._accepting:
             self.pause()
 
@@ -168,7 +187,7 @@ class Listener:
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
         deadline = time.monotonic() + seconds
-        while self._server is not None and poll.poll(0) and time.monotonic() < deadline:
+        while self._accepting and poll.poll(0) and time.monotonic() < deadline:
             await asyncio.sleep(0)
         # From accept to connection_made takes asyncio's own loop some turns.
         for _ in range(4):

@@ -9,10 +9,12 @@ import termios
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.forwarded import Forwarding
 from tidegate.gateway.scope import Peers
 from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
@@ -20,7 +22,10 @@ from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.net.delay import QueueDelay, waited
 from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins_preface
+from tidegate.net.proxy_protocol import ProxyHeader
+from tidegate.net.redirect import https_location
 from tidegate.net.timers import TimedWire, TimerWheel
 
 NEVER = float("inf")
@@ -28,6 +33,7 @@ UNSET = -1.0
 # One call of sendfile, or one turn of the copying path, moves at most this much before other connections have a turn.
 MAX_FILE_TURN = 1 << 20
 COPY_SIZE = 1 << 16
+COPY_DELAY = 0.005  # seconds
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
 # Seconds that a connection must have been idle before it may be closed for another.
@@ -41,20 +47,23 @@ LOST = 3
 
 OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
 RequestRefused = Callable[[RequestError, RequestHead | None], None]
-OpenHTTP2 = Callable[[Wire, OpenHandler, RequestRefused, float], Connection]
+OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float], Connection]
 
 
 class Acceptor:
     """What the connections of one server share.
 
-    `open_http2(wire, open_handler, request_refused, now)` makes a connection of HTTP/2, None where it is not spoken;
-    `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in `preface_timeout` seconds.
+    `open_http2(wire, defaults, open_handler, request_refused, now)` makes a connection of HTTP/2; it is None where that
+    is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in
+    `preface_timeout` seconds.
     """
 
     __slots__ = (
         "connections",
         "connections_changed",
         "defaults",
+        "exempt_paths",
+        "forwarding",
         "gateway",
         "h2c",
         "limits",
@@ -65,8 +74,11 @@ class Acceptor:
         "open_websocket",
         "parked",
         "preface_timeout",
+        "queue_delay",
         "request_refused",
+        "secure_defaults",
         "shutting_down",
+        "tls_extension",
         "wheel",
         "write_buffer",
         "write_timeout",
@@ -87,15 +99,24 @@ class Acceptor:
         open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
+        forwarding: Forwarding | None = None,
+        queue_delay: QueueDelay | None = None,
+        exempt_paths: frozenset[str] = frozenset(),
         open_http2: OpenHTTP2 | None = None,
         h2c: bool = True,
         preface_timeout: float = 10.0,
+        secure_defaults: ResponseDefaults | None = None,
+        tls_extension: Callable[[Any], dict[str, Any]] | None = None,
     ) -> None:
         self.loop = loop
         self.wheel = wheel
         self.gateway = gateway
         self.limits = limits
         self.defaults = defaults
+        # Those over TLS.
+        self.secure_defaults = defaults if secure_defaults is None else secure_defaults
+        # What a transport of TLS says of itself to applications.
+        self.tls_extension = tls_extension
         self.max_connections = max_connections
         self.write_timeout = write_timeout
         self.write_buffer = write_buffer
@@ -105,6 +126,11 @@ class Acceptor:
         self.request_refused = request_refused
         # Called when a connection is opened at or over the limit, and when one is lost below it again.
         self.connections_changed = connections_changed
+        # Reads what trusted proxies say; None where nothing of it counts.
+        self.forwarding = forwarding
+        # Refuses requests while the loop is late; None where it never does.
+        self.queue_delay = queue_delay
+        self.exempt_paths = exempt_paths
         self.open_http2 = open_http2
         self.h2c = h2c and open_http2 is not None
         self.preface_timeout = preface_timeout
@@ -112,6 +138,15 @@ class Acceptor:
         # Accepted beyond the limit, before accepting could pause: not read from until there is room.
         self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
+
+    def admit(self, head: RequestHead, transport: Any) -> None:
+        """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
+        if head.path in self.exempt_paths:
+            return
+        delay = self.queue_delay
+        if self.gateway.full() or (delay is not None and delay.exceeded(monotonic(), waited(transport))):
+            # RFC 9110 §15.6.4
+            raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
 
     def longest_idle(self) -> "TCPProtocol | None":
         """The connection that has been waiting longest for a request; None where all are at work or new."""
@@ -131,7 +166,12 @@ class Acceptor:
 
 
 class TCPProtocol(TimedWire, asyncio.Protocol):
-    """One connection. `server` is the address that it came to, None where only the connection itself knows it."""
+    """One connection.
+
+    `server` is the address that it came to, None where only the connection itself knows it; `scheme` is http, or https
+    behind a TLS transport; `redirect_port`, where it is not 0, the port of https that all requests are sent to;
+    `origin` what a PROXY header in front of it said.
+    """
 
     __slots__ = (
         "_acceptor",
@@ -139,12 +179,17 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_eof",
         "_file",
         "_flush_scheduled",
+        "_flushing",
         "_linger_until",
+        "_local_size",
+        "_origin",
         "_parked",
         "_peers",
         "_progress",
         "_queue",
+        "_redirect_port",
         "_scheme",
+        "_secure",
         "_server",
         "_socket",
         "_stalled_since",
@@ -156,11 +201,21 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_written",
     )
 
-    def __init__(self, acceptor: Acceptor, server: tuple[str, int | None] | None, scheme: str) -> None:
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        server: tuple[str, int | None] | None,
+        scheme: str,
+        redirect_port: int = 0,
+        origin: ProxyHeader | None = None,
+    ) -> None:
         TimedWire.__init__(self)
         self._acceptor = acceptor
         self._server = server
+        self._origin = origin
         self._scheme = scheme
+        self._secure = scheme == "https"
+        self._redirect_port = redirect_port
         self._transport: Any = None
         self._connection: Connection | None = None
         # Whether what comes first may be of HTTP/2.
@@ -172,6 +227,10 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._unparked_at = UNSET
         self._flush_scheduled = False
         self._linger_until = NEVER
+        # TLS: closes once what is queued has gone.
+        self._flushing = False
+        # How many octets a TLS transport holds, with those that it has encrypted, where it says so.
+        self._local_size: Any = None
         # Octets given to the transport or to sendfile, and how many had gone when the peer was last seen to take some.
         self._written = 0
         self._progress = 0
@@ -187,13 +246,16 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         acceptor = self._acceptor
         self._transport = transport
         now = acceptor.wheel.now
-        if self._scheme == "https" and acceptor.open_http2 is not None and alpn_protocol(transport) == "h2":
+        if self._secure:
+            self._local_size = getattr(transport, "get_local_write_buffer_size", None)
+        if self._secure and acceptor.open_http2 is not None and alpn_protocol(transport) == "h2":
             self._connection = self._open_http2(now)
         else:
+            defaults = acceptor.secure_defaults if self._secure else acceptor.defaults
             self._connection = H1Connection(
-                self, acceptor.limits, acceptor.defaults, self.open_handler, self.refused, now
+                self, acceptor.limits, defaults, self.open_handler, self.refused, now
             )
-            self._undecided = acceptor.h2c and self._scheme == "http"
+            self._undecided = acceptor.h2c and not self._secure
             if acceptor.shutting_down:
                 self._connection.shutdown(now)
         if acceptor.write_buffer != DEFAULT_WRITE_BUFFER:
@@ -223,7 +285,18 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
                 if data[0] == 0x50 and begins_preface(data):
                     self._begin_http2(data)
                     return
+            written = self._written
             self._connection.receive_data(data, self._acceptor.wheel.now)
+            if self._secure and self._written == written and self._state == OPEN:
+                self._look_for_reset()
+
+    def _look_for_reset(self) -> None:
+        # A reset right behind data: uvloop calls a reader once for both, and never again; aiofastnet, which reads once
+        # and counts on being called again, does not see it. (What is written next would.)
+        connected = self._transport.get_extra_info("socket")
+        if connected is not None and connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._transport.pause_reading()
+            self._transport.abort()
 
     def _begin_http2(self, data: bytes) -> None:
         # `data`, the first that came, is HTTP/2's preface, or the beginning of it.
@@ -241,7 +314,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def _open_http2(self, now: float) -> Connection:
         acceptor = self._acceptor
         opened: Any = acceptor.open_http2
-        connection: Connection = opened(self, self.open_handler, self.refused, now)
+        defaults = acceptor.secure_defaults if self._secure else acceptor.defaults
+        connection: Connection = opened(self, defaults, self.open_handler, self.refused, now)
         if acceptor.shutting_down:
             connection.shutdown(now)
         return connection
@@ -255,11 +329,12 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def eof_received(self) -> bool:
         self._eof = True
         if self._state == LINGERING:
-            self._transport.close()
+            if not self._secure:
+                self._transport.close()
         elif self._state == OPEN and self._connection is not None:
             self._connection.receive_eof(self._acceptor.wheel.now)
-        # The transport stays open for the answer.
-        return True
+        # The transport stays open for the answer; one of TLS closes in any case, once it has sent what it holds.
+        return not self._secure
 
     def connection_lost(self, error: Exception | None) -> None:
         acceptor = self._acceptor
@@ -287,7 +362,10 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._acceptor.wheel.schedule(self, UNSET)
 
     def resume_writing(self) -> None:
-        if self._file is not None and self._file.copying:
+        if self._flushing:
+            # Not within the transport's own call.
+            self._acceptor.loop.call_soon(self.timeout_due, self._acceptor.wheel.now)
+        elif self._file is not None and self._file.copying:
             self._copy_file()
         elif self._file is None and self._connection is not None:
             self._connection.resume_writing()
@@ -309,7 +387,11 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def resume_reading(self) -> None:
         if self._state == OPEN and not self._eof:
-            self._transport.resume_reading()
+            try:
+                self._transport.resume_reading()
+            except RuntimeError:
+                # uvloop has seen a reset (see `_look_for_reset`), and will not watch the connection again.
+                self._transport.abort()
 
     def flush_soon(self) -> None:
         if not self._flush_scheduled:
@@ -334,7 +416,10 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             self._enqueue(linger)
             return
         acceptor = self._acceptor
-        if linger and not self._eof and acceptor.linger > 0:
+        linger = linger and not self._eof and acceptor.linger > 0
+        if self._secure:
+            self._close_secure(linger)
+        elif linger:
             self._state = LINGERING
             self._linger_until = acceptor.wheel.now + acceptor.linger
             acceptor.wheel.schedule(self, self._linger_until)
@@ -349,13 +434,42 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             self._transport.close()
             acceptor.wheel.schedule(self, UNSET)
 
+    def _close_secure(self, linger: bool) -> None:
+        # A transport of TLS closes both ways at once, and within a time that is no slow peer's: so it is asked to when
+        # all that it holds has gone.
+        self._state = LINGERING if linger else CLOSING
+        transport = self._transport
+        transport.resume_reading()
+        self._flushing = True
+        if self._unsent():
+            transport.set_write_buffer_limits(0)
+            self._acceptor.wheel.schedule(self, UNSET)
+        else:
+            self._end_secure()
+
+    def _end_secure(self) -> None:
+        self._flushing = False
+        # Sends close_notify (RFC 8446 §6.1), then discards what comes until the peer's. Not aborted then, where nobody
+        # has to linger: aiofastnet's transports, with their buffers, live on until the time for it is over.
+        self._transport.close()
+
+    def _unsent(self) -> int:
+        unsent: int = (
+            self._transport.get_write_buffer_size() if self._local_size is None else self._local_size()
+        )
+        return unsent
+
     def abort(self) -> None:
         if self._state == LOST:
             return
         self._state = CLOSING
+        self._flushing = False
         self._reset()
 
     def _reset(self) -> None:
+        if self._secure:
+            # aiofastnet would go on reading what has come.
+            self._transport.pause_reading()
         # A TCP reset tells the peer that what it has is not all.
         connected = self._transport.get_extra_info("socket")
         if connected is not None and connected.family != socket.AF_UNIX:
@@ -377,7 +491,13 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if self._state == LOST:
             return
         acceptor = self._acceptor
-        unsent = self._transport.get_write_buffer_size()
+        unsent = self._unsent()
+        if self._flushing:
+            if not unsent and self._file is None:
+                self._end_secure()
+                return
+            # Looked at again soon: a transport of TLS does not say when the last encrypted octets have gone.
+            acceptor.wheel.schedule(self, UNSET)
         if unsent:
             # A slow peer takes from the kernel's buffer long before there is room in it for more.
             unsent += self._queued_by_kernel()
@@ -388,8 +508,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
                 self._progress = gone
                 self._stalled_since = now
             elif now >= self._stalled_since + acceptor.write_timeout:
-                self._state = CLOSING
-                self._reset()
+                self.abort()
                 return
             after = self._stalled_since + acceptor.write_timeout
         else:
@@ -424,28 +543,46 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         """The connection's `open_handler`. Raises RequestError."""
         acceptor = self._acceptor
         gateway = acceptor.gateway
-        if gateway.full():
-            # RFC 9110 §15.6.4
-            raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
+        if self._redirect_port:
+            raise RequestError(308, "This is served over HTTPS.", https_location(head, self._redirect_port))
+        if gateway.full() or acceptor.queue_delay is not None:
+            acceptor.admit(head, self._transport)
         peers = self._peers
         if peers is None:
             peers = self._find_peers()
+        if head.forwarded and peers.trusted and acceptor.forwarding is not None:
+            peers = acceptor.forwarding.peers(head, peers)
         if head.protocol == b"websocket" and acceptor.open_websocket is not None:
             return acceptor.open_websocket(stream, head, peers)
         return HTTPExchange(gateway, stream, head, peers)
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:
         """The connection's `request_refused`."""
-        self._acceptor.request_refused(error, head, self._find_peers())
+        peers = self._find_peers()
+        forwarding = self._acceptor.forwarding
+        if head is not None and head.forwarded and peers.trusted and forwarding is not None:
+            peers = forwarding.peers(head, peers)
+        self._acceptor.request_refused(error, head, peers)
 
     def _find_peers(self) -> Peers:
         peers = self._peers
         if peers is None:
-            client = _address(self._transport.get_extra_info("peername"))
+            scheme = self._scheme
+            origin = self._origin
             server = self._server
-            if server is None:
-                server = _address(self._transport.get_extra_info("sockname"))
-            peers = Peers(client, server, self._scheme)
+            if origin is not None and origin.secure:
+                scheme = "https"
+            if origin is not None and origin.known:
+                client, server = origin.source, origin.destination
+            else:
+                client = address_of(self._transport.get_extra_info("peername"))
+                if server is None:
+                    server = address_of(self._transport.get_extra_info("sockname"))
+            forwarding = self._acceptor.forwarding
+            trusted = forwarding is not None and forwarding.trusts(None if client is None else client[0])
+            peers = Peers(client, server, scheme, None, trusted)
+            if self._secure and self._acceptor.tls_extension is not None:
+                peers.tls = self._acceptor.tls_extension(self._transport)
             self._peers = peers
         return peers
 
@@ -496,7 +633,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def _start_file(self, data: bytes, file: "FileTransfer") -> None:
         self._file = file
-        if self._scheme == "http" and self._transport.get_write_buffer_size() == 0:
+        if not self._secure and self._transport.get_write_buffer_size() == 0:
             # Straight to the socket, since nothing waits in the transport before it.
             try:
                 if self._send_now(data):
@@ -508,10 +645,13 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         elif data:
             self._written += len(data)
             self._transport.write(data)
-        file.copying = True
         if self._connection is not None:
             self._connection.pause_writing()
-        self._copy_file()
+        if self._secure and self._transport.get_extra_info("ktls_send_enabled"):
+            self._send_file_encrypted()
+        else:
+            file.copying = True
+            self._copy_file()
 
     def _send_now(self, data: bytes) -> bool:
         """Send `data` past the transport; False where only the transport could take (the rest of) it."""
@@ -567,11 +707,47 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         else:
             self._end_file()
 
+    def _send_file_encrypted(self, done: Any = None) -> None:
+        # By the kernel, behind what waits in the transport; called again when a piece has gone.
+        file = self._file
+        if (
+            file is None
+            or self._state == LOST
+            or (done is not None and (done.cancelled() or done.exception()))
+        ):
+            return
+        file.encrypting = True
+        piece = min(file.count, MAX_FILE_TURN)
+        if piece == 0:
+            self._end_file()
+            return
+        file.count -= piece
+        self._written += piece
+        try:
+            with open(file.descriptor, "rb", closefd=False, buffering=0) as opened:
+                waiter = self._transport.sendfile(opened, file.offset, piece)
+        except (OSError, ValueError, RuntimeError):
+            # The file has become shorter than what was announced, or the peer has gone.
+            self.abort()
+            return
+        file.offset += piece
+        if waiter is None:
+            self._acceptor.loop.call_soon(self._send_file_encrypted)
+        else:
+            waiter.add_done_callback(self._send_file_encrypted)
+
     def _copy_file(self) -> None:
-        # The transport's own pause and resume drive this; it is called again by resume_writing.
+        # The transport's own pause and resume drive this, and `_copy_more`, since a transport that was paused all along
+        # does not say so again.
         file = self._file
         turn = MAX_FILE_TURN
         while file is not None and file.count > 0:
+            waiting = self._transport.get_write_buffer_size() >= COPY_SIZE
+            if waiting or turn <= 0:
+                if not file.scheduled:
+                    file.scheduled = True
+                    self._acceptor.loop.call_later(COPY_DELAY if waiting else 0, self._copy_more, file)
+                return
             try:
                 data = os.pread(file.descriptor, min(COPY_SIZE, file.count), file.offset)
             except OSError:
@@ -584,26 +760,20 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             turn -= len(data)
             self._written += len(data)
             self._transport.write(data)
-            if file.count > 0 and (turn <= 0 or self._transport.get_write_buffer_size() >= COPY_SIZE):
-                # Looked at again soon, since a transport that was paused all along does not say so again.
-                self._acceptor.loop.call_later(0.005, self._copy_more)
-                return
         if file is not None:
             self._end_file()
 
-    def _copy_more(self) -> None:
-        if self._state == OPEN and self._file is not None and self._file.copying:
-            if self._transport.get_write_buffer_size() < COPY_SIZE:
-                self._copy_file()
-            else:
-                self._acceptor.loop.call_later(0.005, self._copy_more)
+    def _copy_more(self, file: "FileTransfer") -> None:
+        file.scheduled = False
+        if self._file is file and self._state != LOST:
+            self._copy_file()
 
     def _end_file(self) -> None:
         file = self._file
         self._file = None
         if file is not None:
             os.close(file.descriptor)
-            paused = file.copying or self._writer_added
+            paused = file.copying or file.encrypting or self._writer_added
             self._remove_writer()
             queue = self._queue
             self._queue = None
@@ -638,18 +808,21 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
 
 class FileTransfer:
-    """What is still to be sent of an open file; `copying` where sendfile cannot be used."""
+    """What is still to be sent of an open file; `copying` where sendfile cannot be used, `encrypting` where it is the
+    kernel's TLS that sends it."""
 
-    __slots__ = ("copying", "count", "descriptor", "offset")
+    __slots__ = ("copying", "count", "descriptor", "encrypting", "offset", "scheduled")
 
     def __init__(self, descriptor: int, offset: int, count: int) -> None:
         self.descriptor = descriptor
         self.offset = offset
         self.count = count
         self.copying = False
+        self.encrypting = False
+        self.scheduled = False
 
 
-def _address(name: Any) -> Any:
+def address_of(name: Any) -> Any:
     """asyncio's peername or sockname as ASGI's (host, port); None for a Unix socket's unnamed end."""
     if not name:
         return None

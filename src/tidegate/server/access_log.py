@@ -151,7 +151,7 @@ def _address(client: Sequence[Any] | None) -> str | None:
     if not client:
         return None
     host, port = str(client[0]), client[1]
-    if port is None:
+    if not port:
         return host or None
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

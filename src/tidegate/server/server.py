@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
-from tidegate.config import Config
+from tidegate.config import Bind, Config
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.exchange import HTTPExchange
+from tidegate.gateway.forwarded import Forwarding, TrustedPeers
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
 from tidegate.http import head
@@ -29,10 +30,12 @@ from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Limits
-from tidegate.net.listeners import Listener, connection_limit, describe, open_listener
+from tidegate.net.delay import DelayProbe, QueueDelay
+from tidegate.net.listeners import Listener, connection_limit, open_listener
 from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.timers import TimerWheel
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id
+from tidegate.server.listening import Listening
 from tidegate.server.loader import detect_interface, load_application
 from tidegate.version import __version__
 
@@ -46,6 +49,7 @@ SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
 RECHECK = 0.25  # seconds between two looks for idle connections, while accepting pauses
+HEAP_BLOCK = 1 << 22  # octets of memory that is kept for what comes next
 DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
 
@@ -61,6 +65,8 @@ class Server:
     """Serves `app`, an ASGI or WSGI application or its import string.
 
     `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
+    `binds` says for each of them which address it was opened for; without it, the first of `config.binds`, or, where
+    they are as many, the one in its place.
     Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
 
         async with Server(app, Config(binds=(Bind(port=0),))) as server:
@@ -70,17 +76,29 @@ class Server:
     """
 
     def __init__(
-        self, app: Any, config: Config | None = None, *, sockets: Sequence[socket.socket] | None = None
+        self,
+        app: Any,
+        config: Config | None = None,
+        *,
+        sockets: Sequence[socket.socket] | None = None,
+        binds: Sequence[Bind] | None = None,
     ) -> None:
         self._app = app
         self._config = Config() if config is None else config
         self._given = sockets
+        if binds is None:
+            binds = self._config.binds
+            if sockets is not None and len(sockets) != len(binds):
+                binds = [binds[0]] * len(sockets)
+        self._binds = binds
+        self._listening: Listening | None = None
         self._listeners: list[Listener] = []
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
         self._acceptor: Acceptor | None = None
         self._wheel: TimerWheel | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
+        self._delay_probe: DelayProbe | None = None
         self._accepting = False
         self._switching: asyncio.Task[None] | None = None
         self._shutdown_asked = asyncio.Event()
@@ -110,12 +128,23 @@ class Server:
                     with suppress(NotImplementedError):
                         loop.add_signal_handler(number, self._on_signal, number)
                         handled.append(number)
+                if self._listening is not None and self._listening.secure:
+                    # Without certificates a hang-up has its usual effect.
+                    loop.add_signal_handler(signal.SIGHUP, self.reload_certificates)
+                    handled.append(signal.SIGHUP)
             await self._start(sockets, app)
             await self._shutdown_asked.wait()
             await self._stop()
         finally:
             for number in handled:
                 loop.remove_signal_handler(number)
+
+    def reload_certificates(self) -> bool:
+        """Take the certificates as they are on disk now, for new connections; the others go on with theirs.
+
+        False where one of them is faulty: that is logged, and it stays as it was.
+        """
+        return self._listening is None or self._listening.reload()
 
     async def __aenter__(self) -> "Server":
         await self._start(*self._prepare())
@@ -139,6 +168,8 @@ class Server:
     def _prepare(self) -> tuple[list[socket.socket], ASGIApplication]:
         # Bound first, so that a busy port is told before the application starts; listened on last.
         sockets: list[socket.socket] = []
+        # And before that, the certificates are looked at.
+        self._listening = Listening(self._config, self._binds, http2=self._config.http2)
         try:
             if self._given is None:
                 sockets.extend(open_listener(bind) for bind in self._config.binds)
@@ -177,7 +208,13 @@ class Server:
         self._wheel = TimerWheel(loop)
         self._wheel.start()
         self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        self._listeners = [Listener(each, config.backlog, self._acceptor) for each in sockets]
+        listening = self._listening or Listening(config, self._binds, http2=self._config.http2)
+        https_port = listening.https_port(sockets, self._binds)
+        self._listeners = [
+            listening.make(each, bind, self._acceptor, https_port)
+            for each, bind in zip(sockets, self._binds, strict=True)
+        ]
+        listening.watch(loop)
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
@@ -185,6 +222,7 @@ class Server:
         self._announce(loop)
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
+        _learn_heap_size()
 
     def _load(self) -> ASGIApplication:
         config = self._config
@@ -282,30 +320,63 @@ class Server:
         defaults = ResponseDefaults(
             SERVER if config.server_header else None, config.date_header, config.headers
         )
-        defaults.set_date(format_date(time.time()))
+        delay = None
+        if limits.queue_delay is not None:
+            delay = QueueDelay(limits.queue_delay, limits.queue_delay_interval, time.monotonic())
+            self._delay_probe = DelayProbe(loop, delay)
+        proxies = config.proxies
+        forwarding = None
+        if proxies.headers and proxies.trusted and proxies.fields:
+            forwarding = Forwarding(
+                TrustedPeers(proxies.trusted), [name.encode("ascii") for name in proxies.fields]
+            )
+        secure_defaults = defaults
+        if config.tls.hsts is not None:
+            hsts = (b"strict-transport-security", config.tls.hsts.encode())
+            secure_defaults = ResponseDefaults(
+                SERVER if config.server_header else None, config.date_header, (*config.headers, hsts)
+            )
+        for each in (defaults, secure_defaults):
+            each.set_date(format_date(time.time()))
+        handshakes = 0
+        extension = None
+        if self._listening is not None and self._listening.secure:
+            from tidegate.net.tls import tls_extension
+
+            extension = tls_extension
+            handshakes = self._listening.max_handshakes
         return Acceptor(
             loop,
             wheel,
             gateway,
             wire_limits,
             defaults,
-            max_connections=connection_limit(limits.connections),
+            max_connections=max(1, connection_limit(limits.connections + handshakes) - handshakes),
             write_timeout=timeouts.write,
             write_buffer=limits.write_buffer,
             linger=timeouts.linger,
             open_websocket=self._websocket_opener(gateway),
             request_refused=self._refusal_logger(),
             connections_changed=self._connections_changed,
-            open_http2=self._http2_opener(defaults) if config.http2 else None,
+            forwarding=forwarding,
+            queue_delay=delay,
+            exempt_paths=frozenset(limits.exempt),
+            secure_defaults=secure_defaults,
+            tls_extension=extension,
+            open_http2=self._http2_opener() if config.http2 else None,
             h2c=config.h2c,
             preface_timeout=timeouts.h2_settings,
         )
 
-    def _http2_opener(self, defaults: ResponseDefaults) -> OpenHTTP2:
+    def _http2_opener(self) -> OpenHTTP2:
         limits: Any = None
 
         def open_http2(
-            wire: Wire, open_handler: OpenHandler, request_refused: RequestRefused, now: float
+            wire: Wire,
+            defaults: ResponseDefaults,
+            open_handler: OpenHandler,
+            request_refused: RequestRefused,
+            now: float,
         ) -> Connection:
             # Loaded with the first connection: a server without any is to be small.
             from tidegate.http2.connection import H2Connection
@@ -417,7 +488,7 @@ class Server:
         kind = type(loop).__module__.partition(".")[0]
         version = ".".join(map(str, sys.version_info[:3]))
         for listener in self._listeners:
-            logger.info("Listening on %s", describe(listener.socket))
+            logger.info("Listening on %s", listener.describe())
         logger.info(
             "Tidegate %s (%s), Python %s, %s, process %d: ready",
             __version__,
@@ -435,7 +506,10 @@ class Server:
         if acceptor is None or wheel is None:
             return
         now = time.time()
-        acceptor.defaults.set_date(format_date(now))
+        date = format_date(now)
+        acceptor.defaults.set_date(date)
+        if acceptor.secure_defaults is not acceptor.defaults:
+            acceptor.secure_defaults.set_date(date)
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
         # At the turn of each second, when the date changes.
@@ -481,16 +555,22 @@ class Server:
         config = self._config
         timeouts = config.timeouts
         acceptor, gateway, wheel, lifespan = self._acceptor, self._gateway, self._wheel, self._lifespan
-        if acceptor is None or gateway is None or wheel is None or lifespan is None:
+        listening = self._listening
+        if acceptor is None or gateway is None or wheel is None or lifespan is None or listening is None:
             return
         acceptor.shutting_down = True
         gateway.shutdown_started()
         for listener in self._listeners:
             await listener.drain(DRAIN_BACKLOG)
             listener.close(unlink=self._given is None)
+        listening.hurry(wheel.now + timeouts.shutdown_idle)
         for protocol in list(acceptor.connections):
             protocol.shutdown()
-        await self._wait(lambda: not acceptor.connections and not gateway.calls, timeouts.graceful_shutdown)
+        await self._wait(
+            lambda: not acceptor.connections and not gateway.calls and not listening.handshakes,
+            timeouts.graceful_shutdown,
+        )
+        listening.close()
         if acceptor.connections or gateway.calls:
             logger.warning(
                 "Closing %d connections; %d requests are unfinished",
@@ -504,6 +584,8 @@ class Server:
         sound = await lifespan.shutdown(timeouts.lifespan_shutdown)
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        if self._delay_probe is not None:
+            self._delay_probe.stop()
         wheel.stop()
         logger.info("Shutdown is complete")
         if not sound:
@@ -523,3 +605,10 @@ class Server:
         deadline = time.monotonic() + seconds
         while not done() and not self._hurry and time.monotonic() < deadline:
             await asyncio.sleep(POLL)
+
+
+def _learn_heap_size() -> None:
+    # glibc gives what is freed back to the kernel from 128 KiB on, and each page that it takes again is a fault: twice
+    # the cost of receiving an upload. Its thresholds follow the largest block that was freed (mallopt(3),
+    # M_MMAP_THRESHOLD): let it keep up to twice this.
+    bytes(HEAP_BLOCK)

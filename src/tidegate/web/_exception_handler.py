@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidegate.web._sendtracker import SendTracker, tracked
+from tidegate.web._sendtracker import HANDLERS_KEY, SendTracker, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.exceptions import HTTPException
@@ -18,7 +18,6 @@ from tidegate.web.websockets import WebSocket
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
-HANDLERS_KEY = "tidegate.web.exception_handlers"
 EXTENSION_DENIAL = "websocket.http.response"
 
 ExceptionHandlers = dict[Any, "ExceptionHandler"]

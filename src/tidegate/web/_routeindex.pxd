@@ -6,6 +6,12 @@ cdef class Node:
     cdef public Node dynamic
     cdef public list ends
     cdef public list rest
+    cdef public tuple routes
+
+
+cdef class Found:
+    cdef public tuple routes
+    cdef public list segments
 
 
 cdef class RouteIndex:
@@ -13,9 +19,10 @@ cdef class RouteIndex:
     cdef public dict static
     cdef public Py_ssize_t depth
 
-    @cython.locals(found=tuple)
-    cpdef tuple candidates(self, str path)
+    cpdef Found find(self, str path)
 
-    @cython.locals(root=Node, segments=list, count=Py_ssize_t, index=Py_ssize_t, found=list, nodes=list,
-                   following=list, node=Node, child=Node)
-    cpdef tuple walk(self, str path)
+    @cython.locals(node=Node, segments=list, count=Py_ssize_t, index=Py_ssize_t, child=Node)
+    cpdef Found walk(self, str path)
+
+    @cython.locals(count=Py_ssize_t, found=list, nodes=list, following=list, node=Node, child=Node)
+    cpdef Found walk_all(self, Node start, list segments, Py_ssize_t index)

@@ -15,13 +15,24 @@ if TYPE_CHECKING:
 
 
 class Node:
-    __slots__ = ("dynamic", "ends", "literals", "rest")
+    __slots__ = ("dynamic", "ends", "literals", "rest", "routes")
 
     def __init__(self) -> None:
         self.literals: dict[str, Node] = {}
         self.dynamic: Node | None = None
         self.ends: list[tuple[int, Any]] = []  # routes whose path ends here
         self.rest: list[tuple[int, Any]] = []  # routes that take all that follows
+        self.routes: tuple[Any, ...] = ()  # those of `ends`, without their order
+
+
+class Found:
+    """Candidates in order; and the path's segments, where each of them has as many and the same literals."""
+
+    __slots__ = ("routes", "segments")
+
+    def __init__(self, routes: tuple[Any, ...], segments: list[str] | None) -> None:
+        self.routes = routes
+        self.segments = segments
 
 
 class RouteIndex:
@@ -32,9 +43,10 @@ class RouteIndex:
 
     def __init__(self, placed: Iterable[tuple[list[str | None], bool, Any]]) -> None:
         self.root = Node()
-        self.static: dict[str, tuple[Any, ...]] = {}
+        self.static: dict[str, Found] = {}
         self.depth = 1
         whole_paths: list[str] = []
+        ending: list[Node] = []
         for order, (segments, closed, route) in enumerate(placed):
             node = self.root
             plain: list[str] = []
@@ -49,28 +61,53 @@ class RouteIndex:
                     if child is None:
                         child = node.literals[segment] = Node()
                     node = child
-            (node.ends if closed else node.rest).append((order, route))
+            if closed:
+                node.ends.append((order, route))
+                ending.append(node)
+            else:
+                node.rest.append((order, route))
             self.depth = max(self.depth, len(segments) + 1)
             if closed and len(plain) == len(segments):
                 whole_paths.append("/" + "/".join(plain))
+        for node in ending:
+            if not node.routes:
+                node.routes = tuple([route for _, route in node.ends])
         for path in whole_paths:
             self.static[path] = self.walk(path)
 
-    def candidates(self, path: str) -> tuple[Any, ...]:
-        """The routes that may match `path`, in order. Time depends on the path's depth, not on the number
-        of routes."""
+    def find(self, path: str) -> Found:
+        """The routes that may match `path`. Time depends on the path's depth, not on the number of
+        routes."""
         found = self.static.get(path)
         return self.walk(path) if found is None else found
 
-    def walk(self, path: str) -> tuple[Any, ...]:
-        root = self.root
+    def walk(self, path: str) -> Found:
+        """Down the trie: by one way, as long as there is only one."""
+        node = self.root
         if not path.startswith("/"):
-            return tuple([route for _, route in root.rest])
+            return Found(tuple([route for _, route in node.rest]), None)
         segments = path.split("/", self.depth)
         count = len(segments)
-        found: list[tuple[int, Any]] = []
-        nodes = [root]
         index = 1
+        while not node.rest:
+            if index >= count:
+                return Found(node.routes, segments)
+            child = node.literals.get(segments[index])
+            if child is None:
+                child = node.dynamic
+                if child is None:
+                    return Found((), None)
+            elif node.dynamic is not None:
+                break
+            node = child
+            index += 1
+        return self.walk_all(node, segments, index)
+
+    def walk_all(self, start: Node, segments: list[str], index: int) -> Found:
+        """By every way from `start`, where `index` segments are behind."""
+        count = len(segments)
+        found: list[tuple[int, Any]] = []
+        nodes = [start]
         while True:
             for node in nodes:
                 if node.rest:
@@ -85,18 +122,15 @@ class RouteIndex:
                     following.append(child)
                 if node.dynamic is not None:
                     following.append(node.dynamic)
-            if not following:
-                nodes = following
-                break
             nodes = following
+            if not nodes:
+                break
             index += 1
         for node in nodes:
             if node.ends:
                 found.extend(node.ends)
-        if len(found) == 1:
-            return (found[0][1],)
         found.sort(key=order_of)
-        return tuple([route for _, route in found])
+        return Found(tuple([route for _, route in found]), segments)
 
 
 def order_of(item: tuple[int, Any]) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tidegate.web.types import Message, Send
+    from tidegate.web.types import Message, Scope, Send
+
+HANDLERS_KEY = "tidegate.web.exception_handlers"
+OUTERMOST_KEY = "tidegate.web.outermost_send"
 
 
 class SendTracker:
@@ -36,6 +39,25 @@ class SendTracker:
         elif kind == "websocket.http.response.start":
             self.started = self.closed = True
         return self.send(message)
+
+
+def enter(scope: Scope, send: Send, handlers: tuple[Any, Any], layered: bool) -> SendTracker:
+    """Begin the outermost layer: put in the scope what answering an error takes."""
+    scope[HANDLERS_KEY] = handlers
+    tracker = SendTracker(send)
+    if layered:
+        scope[OUTERMOST_KEY] = tracker
+    return tracker
+
+
+def enter_inner(scope: Scope, send: Send, handlers: tuple[Any, Any]) -> SendTracker:
+    """Begin the layer of the exception handlers, inside the user's middleware."""
+    scope[HANDLERS_KEY] = handlers
+    outermost: SendTracker | None = scope.get(OUTERMOST_KEY)
+    if outermost is not None and outermost is not send:
+        # The way out through the middleware around this, for the answer to an error that nobody handles.
+        outermost.inner = send
+    return tracked(send)
 
 
 def tracked(send: Send) -> SendTracker:

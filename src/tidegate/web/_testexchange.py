@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -38,47 +39,59 @@ def as_asgi3(app: Any) -> ASGIApp:
     return asgi3
 
 
-def scope_of(
-    request: Any,
-    root_path: str,
-    client: tuple[str, int],
-    state: dict[str, Any],
-    extensions: Sequence[str] = (),
-) -> Scope:
-    """The ASGI scope of an httpx request, HTTP or WebSocket by its scheme; `extensions` are offered
-    besides EXTENSIONS."""
-    url = request.url
-    scheme = url.scheme
-    netloc = url.netloc.decode("ascii")
-    host, _, port = netloc.partition(":") if not netloc.startswith("[") else netloc.rpartition("]:")
-    server_port = int(port) if port and host else DEFAULT_PORTS[scheme]
-    headers = [(key.lower(), value) for key, value in request.headers.raw]
-    if not any(key == b"host" for key, _ in headers):
-        headers.insert(0, (b"host", netloc.encode("ascii")))
-    raw_path, _, query = url.raw_path.partition(b"?")
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "path": unquote(url.path),
-        "raw_path": raw_path,
-        "root_path": root_path,
-        "scheme": scheme,
-        "query_string": query,
-        "headers": headers,
-        "client": client,
-        "server": [url.host, server_port],
-        "state": state.copy(),
-    }
-    if scheme in ("ws", "wss"):
-        protocols = request.headers.get("sec-websocket-protocol")
-        scope["type"] = "websocket"
-        scope["subprotocols"] = [item.strip() for item in protocols.split(",")] if protocols else []
-        scope["extensions"] = {"websocket.http.response": {}}
-    else:
-        scope["method"] = request.method
-        scope["extensions"] = {name: {} for name in (*EXTENSIONS, *extensions)}
-    return scope
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a test client's requests are made to, and as whom; `extensions` are offered besides EXTENSIONS."""
+
+    app: ASGIApp
+    raise_server_exceptions: bool
+    root_path: str
+    client: tuple[str, int]
+    state: dict[str, Any]
+    extensions: Sequence[str]
+
+    def scope_of(self, request: Any) -> Scope:
+        """The ASGI scope of an httpx request, HTTP or WebSocket by its scheme."""
+        url = request.url
+        scheme = url.scheme
+        netloc = url.netloc.decode("ascii")
+        host, _, port = netloc.partition(":") if not netloc.startswith("[") else netloc.rpartition("]:")
+        server_port = int(port) if port and host else DEFAULT_PORTS[scheme]
+        headers = [(key.lower(), value) for key, value in request.headers.raw]
+        if not any(key == b"host" for key, _ in headers):
+            headers.insert(0, (b"host", netloc.encode("ascii")))
+        raw_path, _, query = url.raw_path.partition(b"?")
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "path": unquote(url.path),
+            "raw_path": raw_path,
+            "root_path": self.root_path,
+            "scheme": scheme,
+            "query_string": query,
+            "headers": headers,
+            "client": self.client,
+            "server": [url.host, server_port],
+            "state": self.state.copy(),
+        }
+        if scheme in ("ws", "wss"):
+            protocols = request.headers.get("sec-websocket-protocol")
+            scope["type"] = "websocket"
+            scope["subprotocols"] = [item.strip() for item in protocols.split(",")] if protocols else []
+            scope["extensions"] = {"websocket.http.response": {}}
+        else:
+            scope["method"] = request.method
+            scope["extensions"] = {name: {} for name in (*EXTENSIONS, *self.extensions)}
+        return scope
+
+    def without_response(self, exchange: Exchange) -> Message:
+        """The start of an answer, where the application made none; or raise what it raised."""
+        if self.raise_server_exceptions:
+            if exchange.error is not None:
+                raise exchange.error
+            assert exchange.response_started, "TestClient did not receive any response."
+        return {"status": 500, "headers": []}
 
 
 class Exchange:

@@ -65,6 +65,39 @@ def raise_on_close(message: Message) -> None:
         raise WebSocketDisconnect(code=message.get("code", 1000), reason=message.get("reason", ""))
 
 
+def received(message: Message | BaseException | None) -> Message:
+    """The application's next message, or raised what it raised; WebSocketDisconnect after its end."""
+    if message is None:
+        raise WebSocketDisconnect(code=1006, reason="The application has returned.")
+    if isinstance(message, BaseException):
+        raise message
+    return message
+
+
+def content_of(message: Message, kind: str) -> Any:
+    """The text or the bytes of a frame. Raises WebSocketDisconnect for a close."""
+    raise_on_close(message)
+    return message[kind]
+
+
+def json_of(message: Message, mode: str) -> Any:
+    return json.loads(content_of(message, "text" if mode == "text" else "bytes"))
+
+
+def response_of(start: Message, stream: Any, request: httpx.Request, exchange: Exchange) -> httpx.Response:
+    """The response that `start` begins and `stream` goes on with."""
+    response = httpx.Response(
+        status_code=start["status"],
+        headers=list(start.get("headers", [])),
+        stream=stream,
+        request=request,
+        extensions={},
+    )
+    stream.response = response
+    set_debug_attributes(response, exchange)
+    return response
+
+
 def set_debug_attributes(response: httpx.Response, exchange: Exchange) -> None:
     response.extensions.update(exchange.extensions())
     for name in ("template", "context"):

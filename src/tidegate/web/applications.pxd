@@ -1,0 +1,1 @@
+from tidegate.web._sendtracker cimport SendTracker, enter

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from tidegate.web._sendtracker import enter
 from tidegate.web.background import Supervisor
 from tidegate.web.datastructures import State, URLPath
 from tidegate.web.jsoncodec import JSONCodec, current_codec
@@ -12,6 +13,7 @@ from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
 from tidegate.web.middleware.errors import ErrorsMiddleware
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
+from tidegate.web.requests import StateT
 from tidegate.web.routing import BaseRoute, Route, Router, WebSocketRoute
 
 if TYPE_CHECKING:
@@ -22,19 +24,24 @@ if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
 
 P = ParamSpec("P")
-AppType = TypeVar("AppType", bound="Application")
+AppType = TypeVar("AppType", bound="Application[Any]")
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 __all__ = ["Application"]
 
+DEFAULT_BODY_LIMIT = 16 * 2**20
 
-class Application:
-    """An ASGI application of routes, middleware and exception handlers.
+
+class Application(Generic[StateT]):
+    """An ASGI application of routes, middleware and exception handlers. `Application[S]` has a `state` typed
+    S.
 
     json: who encodes JSONResponse and decodes request.json() (default: msgspec).
     absolute_urls: whether url_for gives an absolute URL (default) or a path.
     mounted_lifespans: whether the lifespans of what is mounted here run inside this one's (default: yes).
-    max_body_size: octets; None is no limit of the application's own.
+    max_body_size: octets that anything inside may receive; None is no limit of this kind.
+    body_limit: octets that a Request reads of a body where no `max_body_size` (the application's, a router's,
+        a route's) says otherwise; None is no limit.
     shutdown_timeout: seconds that the end of the lifespan waits for background tasks.
     """
 
@@ -47,6 +54,7 @@ class Application:
         lifespan: Lifespan[AppType] | None = None,
         *,
         max_body_size: int | None = None,
+        body_limit: int | None = DEFAULT_BODY_LIMIT,
         json: JSONCodec | None = None,
         absolute_urls: bool = True,
         mounted_lifespans: bool = True,
@@ -54,13 +62,14 @@ class Application:
         shutdown_timeout: float = 30.0,
     ) -> None:
         self.debug = debug
-        self.state = State()
+        self.state: StateT = cast("StateT", State())
         self.router = Router(
             routes, lifespan=lifespan, redirect_slashes=redirect_slashes, mounted_lifespans=mounted_lifespans
         )
         self.exception_handlers = dict(exception_handlers or {})
         self.user_middleware = [] if middleware is None else list(middleware)
         self.max_body_size = max_body_size
+        self.body_limit = body_limit
         self.json = json
         self.absolute_urls = absolute_urls
         self.background = Supervisor()
@@ -113,7 +122,7 @@ class Application:
             await stack(scope, receive, send)
             return
         # ErrorsMiddleware.__call__, without a coroutine of its own.
-        tracker = stack.prepare(scope, send)
+        tracker = enter(scope, send, stack.handlers, stack.layered)
         try:
             await stack.app(scope, receive, tracker)
             return
@@ -130,9 +139,17 @@ class Application:
     def host(self, host: str, app: ASGIApp, name: str | None = None) -> None:
         self.router.host(host, app=app, name=name)
 
+    @overload
     def add_middleware(
-        self, middleware_class: _MiddlewareFactory[P] | InlineFunction, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+        self, middleware_class: _MiddlewareFactory[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+
+    @overload
+    def add_middleware(
+        self, middleware_class: InlineFunction[P], *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+
+    def add_middleware(self, middleware_class: Any, *args: Any, **kwargs: Any) -> None:
         """Put a middleware outside those that are there. Raises RuntimeError once the application has
         started."""
         if self.middleware_stack is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin
@@ -14,17 +13,20 @@ import anyio
 import anyio.lowlevel
 import sniffio
 
-from tidegate.web._testexchange import Exchange, WebSocketExchange, as_asgi3, lifespan_exchange, scope_of
+from tidegate.web._testexchange import Exchange, Target, WebSocketExchange, as_asgi3, lifespan_exchange
 from tidegate.web._testhttpx import (
     Upgrade,
     client_headers,
+    content_of,
     denial_response,
+    json_of,
     raise_on_close,
+    received,
+    response_of,
     set_debug_attributes,
     websocket_frame,
     websocket_headers,
 )
-from tidegate.web.websockets import WebSocketDisconnect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -100,29 +102,17 @@ class AsyncResponseStream(httpx.AsyncByteStream):
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
-    def __init__(
-        self,
-        app: ASGIApp,
-        raise_server_exceptions: bool,
-        root_path: str,
-        client: tuple[str, int],
-        app_state: dict[str, Any],
-        extensions: Sequence[str],
-    ) -> None:
-        self.app = app
-        self.raise_server_exceptions = raise_server_exceptions
-        self.root_path = root_path
-        self.client = client
-        self.app_state = app_state
-        self.extensions = extensions
+    def __init__(self, target: Target) -> None:
+        self.target = target
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        scope = scope_of(request, self.root_path, self.client, self.app_state, self.extensions)
+        target = self.target
+        scope = target.scope_of(request)
         if scope["type"] == "websocket":
-            raise Upgrade(AsyncWebSocketTestSession(self.app, scope))
-        exchange = Exchange(self.app, scope, [await request.aread()])
+            raise Upgrade(AsyncWebSocketTestSession(target.app, scope))
+        exchange = Exchange(target.app, scope, [await request.aread()])
         running = Running(exchange.run)
-        stream = AsyncResponseStream(exchange, running, self.raise_server_exceptions)
+        stream = AsyncResponseStream(exchange, running, target.raise_server_exceptions)
         try:
             start = await exchange.next_event()
         except BaseException:
@@ -130,21 +120,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             raise
         if start is None:
             await running.finished.wait()
-            if self.raise_server_exceptions:
-                if exchange.error is not None:
-                    raise exchange.error
-                assert exchange.response_started, "AsyncTestClient did not receive any response."
-            start = {"status": 500, "headers": []}
-        response = httpx.Response(
-            status_code=start["status"],
-            headers=list(start.get("headers", [])),
-            stream=stream,
-            request=request,
-            extensions={},
-        )
-        stream.response = response
-        set_debug_attributes(response, exchange)
-        return response
+            start = target.without_response(exchange)
+        return response_of(start, stream, request, exchange)
 
 
 class AsyncWebSocketTestSession:
@@ -220,30 +197,19 @@ class AsyncWebSocketTestSession:
     async def receive(self) -> Message:
         """The application's next message. Raises what the application raised, WebSocketDisconnect after
         its end."""
-        message = await self._exchange.next_message()
-        if message is None:
-            raise WebSocketDisconnect(code=1006, reason="The application has returned.")
-        if isinstance(message, BaseException):
-            raise message
-        return message
+        return received(await self._exchange.next_message())
 
     async def receive_text(self) -> str:
-        message = await self.receive()
-        raise_on_close(message)
-        text: str = message["text"]
+        text: str = content_of(await self.receive(), "text")
         return text
 
     async def receive_bytes(self) -> bytes:
-        message = await self.receive()
-        raise_on_close(message)
-        data: bytes = message["bytes"]
+        data: bytes = content_of(await self.receive(), "bytes")
         return data
 
     async def receive_json(self, mode: Literal["text", "binary"] = "text") -> Any:
         assert mode in ("text", "binary")
-        message = await self.receive()
-        raise_on_close(message)
-        return json.loads(message["text"] if mode == "text" else message["bytes"].decode("utf-8"))
+        return json_of(await self.receive(), mode)
 
 
 class AsyncTestClient(httpx.AsyncClient):
@@ -273,7 +239,7 @@ class AsyncTestClient(httpx.AsyncClient):
             base_url=base_url,
             headers=client_headers(headers),
             transport=AsyncTransport(
-                self.app, raise_server_exceptions, root_path, client, self.app_state, extensions
+                Target(self.app, raise_server_exceptions, root_path, client, self.app_state, extensions)
             ),
             follow_redirects=follow_redirects,
             cookies=cookies,

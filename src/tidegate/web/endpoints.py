@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidegate.web import status
+from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.exceptions import HTTPException
@@ -54,8 +55,8 @@ class HTTPEndpoint:
 
     async def method_not_allowed(self, request: Request[Any]) -> Response:
         headers = {"Allow": ", ".join(self._allowed_methods)}
-        # Inside an application its own handlers answer.
-        if "app" in self.scope:
+        # Inside an application of ours its own handlers answer.
+        if HANDLERS_KEY in self.scope:
             raise HTTPException(status_code=405, headers=headers)
         return PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)
 

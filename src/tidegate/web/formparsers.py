@@ -3,7 +3,6 @@ capped."""
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 from enum import Enum
 from tempfile import SpooledTemporaryFile
@@ -20,6 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["FormParser", "MultiPartException", "MultiPartParser"]
 
 WRITE_SIZE = 256 * 1024  # octets gathered for one write to disk
+MAX_MEMORY_SIZE = (
+    16 * 1024 * 1024
+)  # octets of one form in memory: its fields, and files before they are spooled
+# Encoding §4.2, without what is UTF-8 or Latin-1. Asking `codecs` for a client's word would import, and remember,
+# anything; and some of its codecs (punycode, idna) take quadratic time.
+CHARSETS = frozenset(
+    ["ascii", "big5", "big5hkscs", "cp866", "cp874", "cp932", "euc-jp", "euc-kr", "gb18030", "gb2312", "gbk"]
+    + ["iso-2022-jp", "koi8-r", "koi8-u", "macroman", "shift-jis", "utf-16", "utf-16be", "utf-16le"]
+    + [f"iso-8859-{part}" for part in (*range(2, 12), *range(13, 17))]
+    + [f"windows-{page}" for page in range(1250, 1259)]
+)
 
 
 class MultiPartException(Exception):
@@ -28,6 +38,12 @@ class MultiPartException(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+def check_memory(size: int, max_part_size: int) -> None:
+    """Raises MultiPartException once the fields of a form together pass what one form may hold in memory."""
+    if size > max(MAX_MEMORY_SIZE, max_part_size):
+        raise MultiPartException("The fields of the form are too large together.")
 
 
 def parse_media_type(value: str | None) -> tuple[str, dict[str, str]]:
@@ -41,17 +57,18 @@ def parse_media_type(value: str | None) -> tuple[str, dict[str, str]]:
 
 
 def known_charset(charset: str) -> str:
-    try:
-        return codecs.lookup(charset).name
-    except LookupError:
-        return "latin-1"
+    """The name of the codec of a charset parameter; Latin-1 for what is none of CHARSETS."""
+    name = charset.strip().lower().replace("_", "-")
+    if name in ("utf-8", "utf8"):
+        return "utf-8"
+    return name if name in CHARSETS else "latin-1"
 
 
 def decode_text(data: bytes | bytearray, charset: str) -> str:
     """`data` in `charset`, or in Latin-1 if that fails: what the client sent is never lost."""
     try:
         return data.decode(charset)
-    except (UnicodeDecodeError, LookupError):  # LookupError: a codec, but none of text
+    except UnicodeDecodeError:
         return data.decode("latin-1")
 
 
@@ -72,10 +89,12 @@ class FormParser:
         self.max_fields = max_fields
         self.max_part_size = max_part_size
         self._items: list[tuple[str, UploadFile | str]] = []
+        self._size = 0  # octets of all fields
 
     async def parse(self) -> FormData:
         """Raises MultiPartException, ClientDisconnect."""
         pending = bytearray()
+        equals = -1  # where the first `=` of the pending field is
         async for chunk in self.stream:
             position = 0
             while True:
@@ -85,15 +104,19 @@ class FormParser:
                 pending += chunk[position:end]
                 self._add(pending)
                 pending.clear()
+                equals = -1
                 position = end + 1
+            # Only what is new is searched: however small the pieces are, the time is linear.
+            known = len(pending)
             pending += chunk[position:]
-            self._check_size(pending)
+            if equals < 0:
+                equals = pending.find(b"=", known)
+            self._check_size(len(pending) if equals < 0 else max(equals, len(pending) - equals - 1))
         self._add(pending)
         return FormData(self._items)
 
-    def _check_size(self, field: bytearray) -> None:
-        name, _, value = field.partition(b"=")
-        if max(len(name), len(value)) > self.max_part_size:
+    def _check_size(self, size: int) -> None:
+        if size > self.max_part_size:
             raise MultiPartException(f"Field exceeded maximum size of {self.max_part_size // 1024}KB.")
 
     def _add(self, field: bytearray) -> None:
@@ -101,8 +124,10 @@ class FormParser:
             return
         if len(self._items) >= self.max_fields:
             raise MultiPartException(f"Too many fields. Maximum number of fields is {self.max_fields}.")
-        self._check_size(field)
+        self._size += len(field)
+        check_memory(self._size, self.max_part_size)
         name, _, value = bytes(field).replace(b"+", b" ").partition(b"=")
+        self._check_size(max(len(name), len(value)))
         self._items.append((decode_component(name), decode_component(value)))
 
 
@@ -139,6 +164,8 @@ class MultiPartParser:
         self._name = ""
         self._file: UploadFile | None = None
         self._field = bytearray()
+        self._fields_size = 0
+        self._spools_size = 0
         self._unwritten: list[bytes] = []
         self._unwritten_size = 0
 
@@ -192,16 +219,24 @@ class MultiPartParser:
         if self._current_files > self.max_files:
             raise MultiPartException(f"Too many files. Maximum number of files is {self.max_files}.")
         # The client's file name never names a file here: the temporary file has none.
-        file = cast("BinaryIO", SpooledTemporaryFile(max_size=self.spool_max_size))  # noqa: SIM115
+        file = cast("BinaryIO", SpooledTemporaryFile(max_size=self._spool_size()))  # noqa: SIM115
         self._files_to_close.append(file)
         self._file = UploadFile(
             file=file, size=0, filename=parameters["filename"], headers=Headers(raw=fields)
         )
 
+    def _spool_size(self) -> int:
+        """How much of the next file may stay in memory: many small files together are not for memory either."""
+        if self._spools_size + self.spool_max_size > MAX_MEMORY_SIZE:
+            return 1  # 0 would mean no limit
+        return self.spool_max_size
+
     async def _part_data(self, data: bytes) -> None:
         if self._file is None:
             if len(self._field) + len(data) > self.max_part_size:
                 raise MultiPartException(f"Part exceeded maximum size of {self.max_part_size // 1024}KB.")
+            self._fields_size += len(data)
+            check_memory(self._fields_size, self.max_part_size)
             self._field += data
             return
         self._unwritten.append(data)
@@ -221,8 +256,34 @@ class MultiPartParser:
             return
         if self._unwritten:
             await self._write(self._file)
+        if self._file._in_memory:
+            self._spools_size += self._file.size or 0
         await self._file.seek(0)
         self.items.append((self._name, self._file))
+
+
+async def parse_form(
+    headers: Headers,
+    stream: AsyncGenerator[bytes, None],
+    *,
+    max_files: int | float,
+    max_fields: int | float,
+    max_part_size: int,
+) -> FormData:
+    """The form that `stream` holds, by its Content-Type; empty if that is none of a form. Closes `stream`."""
+    media_type, _ = parse_media_type(headers.get("content-type"))
+    try:
+        if media_type == "multipart/form-data":
+            return await MultiPartParser(
+                headers, stream, max_files=max_files, max_fields=max_fields, max_part_size=max_part_size
+            ).parse()
+        if media_type == "application/x-www-form-urlencoded":
+            return await FormParser(
+                headers, stream, max_fields=max_fields, max_part_size=max_part_size
+            ).parse()
+        return FormData()
+    finally:
+        await stream.aclose()
 
 
 class FormMessage(Enum):

@@ -37,7 +37,10 @@ class StandardCodec:
         ).encode("utf-8")
 
     def decode(self, data: bytes, /) -> Any:
-        return json.loads(data)
+        try:
+            return json.loads(data)
+        except RecursionError:
+            raise json.JSONDecodeError("Too deeply nested", "", 0) from None
 
 
 class MsgspecCodec:
@@ -57,8 +60,8 @@ class MsgspecCodec:
     def decode(self, data: bytes, /) -> Any:
         try:
             return msgspec_json.decode(data)
-        except ValueError:
-            return json.loads(data)
+        except (ValueError, RecursionError):
+            return _standard.decode(data)
 
 
 class OrjsonCodec:

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from tidegate.web.background import Supervisor
 from tidegate.web.exceptions import StarletteDeprecationWarning
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from tidegate.web.routing import Router
+    from tidegate.web.types import Receive, Scope, Send
 
 
 @contextlib.asynccontextmanager
@@ -80,3 +83,29 @@ async def run_lifespan(router: Router, app: Any) -> AsyncGenerator[dict[str, Any
 
         await enter(router, app)
         yield state
+
+
+async def serve_lifespan(router: Router, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer ASGI lifespan messages by the lifespans of `router` and of what is mounted in it."""
+    started = False
+    app: Any = scope.get("app")
+    await receive()
+    try:
+        async with run_lifespan(router, app) as state:
+            if state:
+                if "state" not in scope:
+                    raise RuntimeError('The server does not support "state" in the lifespan scope.')
+                scope["state"].update(state)
+            await send({"type": "lifespan.startup.complete"})
+            started = True
+            await receive()
+            supervisor = getattr(app, "background", None)
+            if isinstance(supervisor, Supervisor):
+                # Background tasks may still use what the lifespan closes.
+                await supervisor.wait(app.shutdown_timeout)
+    except BaseException:
+        text = traceback.format_exc()
+        kind = "shutdown" if started else "startup"
+        await send({"type": f"lifespan.{kind}.failed", "message": text})
+        raise
+    await send({"type": "lifespan.shutdown.complete"})

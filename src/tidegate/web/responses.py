@@ -1,34 +1,34 @@
-"""Responses: each is an ASGI application that sends itself (RFC 9110 §3.4, §15; RFC 6265 for cookies)."""
+"""Responses: each is an ASGI application that sends itself. Here are those made while they are sent: streams
+and files."""
 
 from __future__ import annotations
 
 import hashlib
-import http.cookies
 import os
 import secrets
 import stat
-import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from email.utils import format_datetime, formatdate
+from email.utils import formatdate
 from functools import partial
 from mimetypes import guess_type
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 import anyio
+import anyio.to_thread
 
+from tidegate.web._response import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    denial_send,
+)
 from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.background import run_after_response
 from tidegate.web.concurrency import in_file_thread, iterate_in_threadpool
-from tidegate.web.datastructures import (
-    URL,
-    Headers,
-    MutableHeaders,
-    encode_field_name,
-    encode_field_value,
-)
-from tidegate.web.jsoncodec import current_codec
+from tidegate.web.datastructures import Headers, MutableHeaders
 from tidegate.web.ranges import (
     MalformedRangeHeader,
     RangeNotSatisfiable,
@@ -58,8 +58,6 @@ __all__ = [
     "StreamingResponse",
 ]
 
-# Sub-delimiters and what is already encoded stay as they are (RFC 3986 §2).
-REDIRECT_SAFE = ":/%#?=@[]!$&'()*+,;"
 NOT_MODIFIED_FIELDS = {
     b"cache-control",
     b"content-location",
@@ -69,220 +67,6 @@ NOT_MODIFIED_FIELDS = {
     b"vary",
     b"set-cookie",
 }
-CONTENT_LENGTHS = [(b"content-length", str(length).encode()) for length in range(1024)]
-
-
-class Response:
-    """A whole response, its body in memory."""
-
-    media_type: str | None = None
-    charset = "utf-8"
-    background: BackgroundTask | None = None
-    _headers: MutableHeaders | None = None
-
-    def __init__(
-        self,
-        content: Any = None,
-        status_code: int = 200,
-        headers: Mapping[str, str] | None = None,
-        media_type: str | None = None,
-        background: BackgroundTask | None = None,
-    ) -> None:
-        self.status_code = status_code
-        if media_type is not None:
-            self.media_type = media_type
-        self.background = background
-        self.body = self.render(content)
-        self.init_headers(headers)
-
-    def render(self, content: Any) -> bytes | memoryview:
-        """The content as octets: text in the response's charset."""
-        if type(content) is str:
-            return content.encode(self.charset)
-        if content is None:
-            return b""
-        if isinstance(content, (bytes, memoryview)):
-            return content
-        return content.encode(self.charset)  # type: ignore[no-any-return]
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """Set `raw_headers`: the caller's, then Content-Length and Content-Type unless they are among
-        them."""
-        raw_headers: list[tuple[bytes, bytes]] = []
-        add_length = add_type = True
-        if headers:
-            for key, value in headers.items():
-                name = encode_field_name(key)
-                raw_headers.append((name, encode_field_value(value)))
-                if name == b"content-length":
-                    add_length = False
-                elif name == b"content-type":
-                    add_type = False
-        if add_length:
-            body = getattr(self, "body", None)
-            status_code = self.status_code
-            # RFC 9110 §8.6: no Content-Length in 1xx and 204; 304's would be the full answer's.
-            if body is not None and not (status_code < 200 or status_code in (204, 304)):
-                length = body.nbytes if type(body) is memoryview else len(body)
-                raw_headers.append(
-                    CONTENT_LENGTHS[length] if length < 1024 else (b"content-length", str(length).encode())
-                )
-        media_type = self.media_type
-        if add_type and media_type is not None:
-            wanted = (media_type, self.charset)
-            raw_headers.append(_content_types.get(wanted) or content_type_field(wanted))
-        self.raw_headers = raw_headers
-
-    @property
-    def headers(self) -> MutableHeaders:
-        headers = self._headers
-        if headers is None:
-            headers = self._headers = MutableHeaders(raw=self.raw_headers)
-        return headers
-
-    def set_cookie(
-        self,
-        key: str,
-        value: str = "",
-        max_age: int | None = None,
-        expires: datetime | str | int | None = None,
-        path: str | None = "/",
-        domain: str | None = None,
-        secure: bool = False,
-        httponly: bool = False,
-        samesite: Literal["lax", "strict", "none"] | None = "lax",
-        partitioned: bool = False,
-    ) -> None:
-        """Add a Set-Cookie field (RFC 6265 §4.1). Times in seconds. Raises ValueError for what is not a
-        cookie."""
-        cookie: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-        cookie[key] = value
-        morsel = cookie[key]
-        if max_age is not None:
-            morsel["max-age"] = max_age
-        if expires is not None:
-            if isinstance(expires, datetime):
-                morsel["expires"] = format_datetime(expires, usegmt=True)
-            else:
-                morsel["expires"] = expires
-        if path is not None:
-            morsel["path"] = path
-        if domain is not None:
-            morsel["domain"] = domain
-        if secure:
-            morsel["secure"] = True
-        if httponly:
-            morsel["httponly"] = True
-        if samesite is not None:
-            assert samesite.lower() in ("strict", "lax", "none"), (
-                "samesite must be either 'strict', 'lax' or 'none'"
-            )
-            morsel["samesite"] = samesite
-        if partitioned:
-            if sys.version_info < (3, 14):
-                raise ValueError("Partitioned cookies are only supported in Python 3.14 and above.")
-            morsel["partitioned"] = True
-        self.raw_headers.append((b"set-cookie", encode_field_value(cookie.output(header="").strip())))
-
-    def delete_cookie(
-        self,
-        key: str,
-        path: str = "/",
-        domain: str | None = None,
-        secure: bool = False,
-        httponly: bool = False,
-        samesite: Literal["lax", "strict", "none"] | None = "lax",
-        partitioned: bool = False,
-    ) -> None:
-        self.set_cookie(
-            key,
-            max_age=0,
-            expires=0,
-            path=path,
-            domain=domain,
-            secure=secure,
-            httponly=httponly,
-            samesite=samesite,
-            partitioned=partitioned,
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            send = denial_send(send)
-            body = self.body
-        else:
-            # RFC 9110 §9.3.2: HEAD has the headers of GET and no content.
-            body = b"" if scope.get("method") == "HEAD" else self.body
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": body})
-        if self.background is not None:
-            await run_after_response(self.background, scope)
-
-
-def denial_send(send: Send) -> Send:
-    """Send an HTTP response on a WebSocket that is not accepted (ASGI websocket.http.response extension)."""
-
-    async def send_denial(message: Message) -> None:
-        if message["type"] in ("http.response.start", "http.response.body"):
-            message = {**message, "type": "websocket." + message["type"]}
-        await send(message)
-
-    return send_denial
-
-
-_content_types: dict[tuple[str, str], tuple[bytes, bytes]] = {}
-
-
-def content_type_field(key: tuple[str, str]) -> tuple[bytes, bytes]:
-    """The Content-Type field of a (media type, charset): text gets its charset (RFC 9110 §8.3.2)."""
-    text, charset = key
-    if text.startswith("text/") and "charset=" not in text.lower():
-        text = f"{text}; charset={charset}"
-    field = (b"content-type", encode_field_value(text))
-    if len(_content_types) < 256:
-        _content_types[key] = field
-    return field
-
-
-class HTMLResponse(Response):
-    media_type = "text/html"
-
-
-class PlainTextResponse(Response):
-    media_type = "text/plain"
-
-
-class JSONResponse(Response):
-    """`content` encoded by the application's JSON codec; a subclass may override `render`."""
-
-    media_type = "application/json"
-
-    def __init__(
-        self,
-        content: Any,
-        status_code: int = 200,
-        headers: Mapping[str, str] | None = None,
-        media_type: str | None = None,
-        background: BackgroundTask | None = None,
-    ) -> None:
-        super().__init__(content, status_code, headers, media_type, background)
-
-    def render(self, content: Any) -> bytes:
-        return current_codec.get().encode(content)
-
-
-class RedirectResponse(Response):
-    def __init__(
-        self,
-        url: str | URL,
-        status_code: int = 307,
-        headers: Mapping[str, str] | None = None,
-        background: BackgroundTask | None = None,
-    ) -> None:
-        super().__init__(content=b"", status_code=status_code, headers=headers, background=background)
-        # quote() also encodes CR and LF: nothing in the URL starts another field.
-        self.headers["location"] = quote(str(url), safe=REDIRECT_SAFE)
-
 
 Content = str | bytes | memoryview
 SyncContentStream = Iterable[Content]
@@ -333,9 +117,19 @@ class StreamingResponse(Response):
                 await aclose()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def send_head(self, send: Send) -> None:
+        """Answer HEAD: what makes the body is not begun, which may have no end (RFC 9110 §9.3.2)."""
+        aclose = getattr(self.body_iterator, "aclose", None)
+        if aclose is not None:
+            await aclose()
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self.stream_response(denial_send(send))
+        elif scope.get("method") == "HEAD":
+            await self.send_head(send)
         elif spec_version(scope) >= (2, 4):  # send() raises OSError once the client has gone
             try:
                 await self.stream_response(send)
@@ -352,6 +146,13 @@ class StreamingResponse(Response):
                 await cancel_after(partial(self.listen_for_disconnect, receive))
         if self.background is not None:
             await run_after_response(self.background, scope)
+
+
+async def open_for_reading(path: str | os.PathLike[str]) -> IO[bytes]:
+    """The file, opened in a thread; one of anyio's own only if that is free, as slow endpoints may hold all."""
+    if anyio.to_thread.current_default_thread_limiter().available_tokens >= 1:
+        return (await anyio.open_file(path, "rb")).wrapped
+    return await in_file_thread(open, path, "rb")
 
 
 class FileResponse(Response):
@@ -526,8 +327,8 @@ class FileResponse(Response):
         size: int,
         send: Send,
     ) -> None:
-        async with await anyio.open_file(self.path, "rb") as opened:
-            file: IO[bytes] = opened.wrapped
+        file = await open_for_reading(self.path)
+        try:
             await send(start_message)
             if ranges is None:
                 more_body = True
@@ -546,6 +347,9 @@ class FileResponse(Response):
                 await send({"type": "http.response.body", "body": b"\r\n", "more_body": True})
             tail = f"--{boundary}--".encode("latin-1")
             await send({"type": "http.response.body", "body": tail, "more_body": False})
+        finally:
+            with anyio.CancelScope(shield=True):
+                await in_file_thread(file.close)
 
     async def _send_range(
         self, file: IO[bytes], start: int, end: int, send: Send, *, more_after: bool

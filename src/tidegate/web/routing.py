@@ -4,366 +4,63 @@ routes."""
 from __future__ import annotations
 
 import functools
-import inspect
-import re
-import traceback
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from enum import Enum
-from re import Pattern
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tidegate.web._exception_handler import handle_exception
-from tidegate.web._routeindex import RouteIndex
-from tidegate.web._sendtracker import tracked
-from tidegate.web._utils import get_route_path, is_async_callable, parse_host_header
-from tidegate.web.background import Supervisor
-from tidegate.web.concurrency import run_in_threadpool
-from tidegate.web.convertors import (
-    CONVERTOR_TYPES,
-    Convertor,
-    FloatConvertor,
-    IntegerConvertor,
-    StringConvertor,
-    UUIDConvertor,
+from tidegate.web._path import (
+    PATH_SAFE,
+    compile_path,
+    merged_params,
+    place,
+    quoted_path,
+    replace_params,
+    segment_params,
 )
+from tidegate.web._route import (
+    BaseRoute,
+    Match,
+    NoMatchFound,
+    Route,
+    WebSocketRoute,
+    get_name,
+    method_not_allowed,
+    no_match,
+    path_among,
+    request_response,
+    websocket_session,
+)
+from tidegate.web._routeindex import RouteIndex
+from tidegate.web._sendtracker import HANDLERS_KEY
+from tidegate.web._utils import get_route_path, parse_host_header
 from tidegate.web.datastructures import URL, Headers, URLPath
 from tidegate.web.exceptions import HTTPException
-from tidegate.web.lifespan import as_context_manager, default_lifespan, run_lifespan
+from tidegate.web.lifespan import as_context_manager, default_lifespan, serve_lifespan
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
-from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
 from tidegate.web.websockets import WebSocket, WebSocketClose
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+
+    from tidegate.web.requests import Request
     from tidegate.web.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(:[a-zA-Z_][a-zA-Z0-9_]*)?}")
-# RFC 3986 §3.3: what a path may hold as it is.
-PATH_SAFE = "/!$&'()*+,;=:@~"
-# Convertors that never match a slash, so that one segment of the path is all they can see.
-ONE_SEGMENT = (StringConvertor, IntegerConvertor, FloatConvertor, UUIDConvertor)
-
-EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
-
-
-class NoMatchFound(Exception):
-    """`url_path_for` knows no route of this name that takes these parameters."""
-
-    def __init__(self, name: str, path_params: dict[str, Any]) -> None:
-        params = ", ".join(path_params)
-        super().__init__(f'No route exists for name "{name}" and params "{params}".')
-
-
-class Match(Enum):
-    NONE = 0
-    PARTIAL = 1
-    FULL = 2
-
-
-def request_response(func: Callable[[Request[Any]], Awaitable[Response] | Response]) -> ASGIApp:
-    """An ASGI application of a function from request to response. A plain function runs in a thread."""
-    is_async = is_async_callable(func)
-    call: Any = func if is_async else functools.partial(run_in_threadpool, func)  # type: ignore[call-arg]
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        request: Request[Any] = Request(scope, receive, send)
-        tracker = tracked(send)
-        try:
-            response = await call(request)
-            await response(scope, receive, tracker)
-            return
-        except Exception as raised:
-            error = raised
-        try:
-            await handle_exception(error, request, scope, receive, tracker)
-        finally:
-            del error  # its traceback holds this frame
-
-    return app
-
-
-def websocket_session(func: Callable[[WebSocket[Any]], Awaitable[None]]) -> ASGIApp:
-    """An ASGI application of a coroutine function that takes the WebSocket."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        tracker = tracked(send)
-        session: WebSocket[Any] = WebSocket(scope, receive=receive, send=tracker)
-        try:
-            await func(session)
-            return
-        except Exception as raised:
-            error = raised
-        try:
-            await handle_exception(error, session, scope, receive, tracker)
-        finally:
-            del error
-
-    return app
-
-
-def get_name(endpoint: Callable[..., Any]) -> str:
-    return getattr(endpoint, "__name__", endpoint.__class__.__name__)
-
-
-def replace_params(
-    path: str, param_convertors: dict[str, Convertor[Any]], path_params: dict[str, str]
-) -> tuple[str, dict[str, str]]:
-    """`path` with its `{name}` filled in from `path_params`, and those that are left over. One pass:
-    values stay as they are."""
-    left = dict(path_params)
-
-    def fill(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in param_convertors or name not in path_params:
-            return match[0]
-        left.pop(name, None)
-        return param_convertors[name].to_string(path_params[name])
-
-    return re.sub(r"{([a-zA-Z_][a-zA-Z0-9_]*)}", fill, path), left
-
-
-def compile_path(path: str) -> tuple[Pattern[str], str, dict[str, Convertor[Any]]]:
-    """The regex, the format and the convertors of a path such as "/{name:int}", or of a host without a
-    leading slash.
-
-    The regex is anchored by `\\Z`: `$` would also match before a newline at the end.
-    """
-    is_host = not path.startswith("/")
-    regex, path_format = "", ""
-    duplicated: set[str] = set()
-    convertors: dict[str, Convertor[Any]] = {}
-    position = 0
-    for match in PARAMETER.finditer(path):
-        name, convertor_type = match.groups("str")
-        convertor_type = convertor_type.lstrip(":")
-        assert convertor_type in CONVERTOR_TYPES, f"Unknown path convertor '{convertor_type}'"
-        convertor = CONVERTOR_TYPES[convertor_type]
-        literal = path[position : match.start()]
-        regex += f"{re.escape(literal)}(?P<{name}>{convertor.regex})"
-        path_format += f"{literal}{{{name}}}"
-        if name in convertors:
-            duplicated.add(name)
-        convertors[name] = convertor
-        position = match.end()
-    if duplicated:
-        names = ", ".join(sorted(duplicated))
-        ending = "s" if len(duplicated) > 1 else ""
-        raise ValueError(f"Duplicated param name{ending} {names} at path {path}")
-    literal = path[position:]
-    if is_host:
-        # The port of a Host is no part of what a host route says.
-        host, _, _ = literal.partition(":") if "[" not in literal else (literal, "", "")
-        regex += re.escape(host)
-    else:
-        regex += re.escape(literal)
-    path_format += literal
-    return re.compile(f"^{regex}\\Z", re.IGNORECASE if is_host else 0), path_format, convertors
-
-
-def place(path: str, convertors: dict[str, Convertor[Any]]) -> tuple[list[str | None], bool]:
-    """The segments of `path` as the index takes them, and whether all of them could be told apart."""
-    segments: list[str | None] = []
-    for segment in path.split("/")[1:]:
-        names = [match[1] for match in PARAMETER.finditer(segment)]
-        if not names:
-            segments.append(segment)
-        elif all(type(convertors[name]) in ONE_SEGMENT for name in names):
-            segments.append(None)
-        else:
-            return segments, False
-    return segments, True
-
-
-class BaseRoute:
-    """What a router asks of its routes."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        raise NotImplementedError()
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        raise NotImplementedError()
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A route can stand alone as an application."""
-        match, child_scope = self.matches(scope)
-        if match is Match.NONE:
-            if scope["type"] == "http":
-                await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
-            elif scope["type"] == "websocket":
-                await WebSocketClose()(scope, receive, send)
-            return
-        scope.update(child_scope)
-        await self.handle(scope, receive, send)
-
-
-def merged_params(
-    scope: Scope, match: re.Match[str], convertors: dict[str, Convertor[Any]]
-) -> dict[str, Any] | None:
-    """The values of what matched, after the outer mounts'; None if one has none (an int of 5,000 digits)."""
-    values = match.groupdict()
-    try:
-        for key, value in values.items():
-            values[key] = convertors[key].convert(value)
-    except ValueError:
-        return None
-    outer = scope.get("path_params")
-    return {**outer, **values} if outer else values
-
-
-def quoted_path(path: str, protocol: Any = "", host: str = "") -> URLPath:
-    """A path in percent-encoding (RFC 3986 §2.1); a leading `//` would name an authority."""
-    quoted = quote(path, safe=PATH_SAFE)
-    if quoted.startswith("//"):
-        quoted = f"/%2F{quoted[2:]}"
-    return URLPath(quoted, protocol=protocol, host=host)
-
-
-class Route(BaseRoute):
-    """One path, answered by a function (GET and HEAD unless told), or by a class or ASGI application (any
-    method)."""
-
-    methods: set[str] | None
-
-    def __init__(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        *,
-        methods: Collection[str] | None = None,
-        name: str | None = None,
-        include_in_schema: bool = True,
-        middleware: Sequence[Middleware] | None = None,
-        max_body_size: int | None = None,
-    ) -> None:
-        assert path.startswith("/"), "Routed paths must start with '/'"
-        self.path = path
-        self.endpoint = endpoint
-        self.name = get_name(endpoint) if name is None else name
-        self.include_in_schema = include_in_schema
-        handler = endpoint
-        while isinstance(handler, functools.partial):
-            handler = handler.func
-        if inspect.isroutine(handler):
-            self.app: ASGIApp = request_response(endpoint)
-            if methods is None:
-                methods = ["GET"]
-        else:
-            self.app = endpoint
-        self.app = wrap(self.app, middleware)
-        if max_body_size is not None:
-            self.app = RequestBodyLimitMiddleware(self.app, max_body_size)
-        if methods is None:
-            self.methods = None
-        else:
-            self.methods = {method.upper() for method in methods}
-            if "GET" in self.methods:
-                self.methods.add("HEAD")
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
-
-    def params_of(self, route_path: str, scope: Scope) -> dict[str, Any] | None:
-        """The path parameters, the outer mounts' included, or None if `route_path` is not this route's."""
-        if not self.param_convertors:
-            return scope.get("path_params", {}) if route_path == self.path else None
-        match = self.path_regex.match(route_path)
-        return None if match is None else merged_params(scope, match, self.param_convertors)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http":
-            return Match.NONE, {}
-        params = self.params_of(get_route_path(scope), scope)
-        if params is None:
-            return Match.NONE, {}
-        child_scope = {"endpoint": self.endpoint, "path_params": params, "route": self}
-        if self.methods and scope["method"] not in self.methods:
-            return Match.PARTIAL, child_scope
-        return Match.FULL, child_scope
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        if name != self.name or set(path_params) != set(self.param_convertors):
-            raise NoMatchFound(name, path_params)
-        path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
-        assert not remaining
-        return quoted_path(path, protocol="http")
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.methods and scope["method"] not in self.methods:
-            await method_not_allowed(self.methods, scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    def __eq__(self, other: Any) -> bool:
-        return (
-            isinstance(other, Route)
-            and self.path == other.path
-            and self.endpoint == other.endpoint
-            and self.methods == other.methods
-        )
-
-    def __repr__(self) -> str:
-        methods = sorted(self.methods or [])
-        return f"{self.__class__.__name__}(path={self.path!r}, name={self.name!r}, methods={methods!r})"
-
-
-async def method_not_allowed(methods: Iterable[str], scope: Scope, receive: Receive, send: Send) -> None:
-    """405 with what is allowed (RFC 9110 §15.5.6): raised inside an application, so that its handlers see
-    it."""
-    headers = {"Allow": ", ".join(sorted(methods))}
-    if "app" in scope:
-        raise HTTPException(status_code=405, headers=headers)
-    await PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)(scope, receive, send)
-
-
-class WebSocketRoute(BaseRoute):
-    def __init__(
-        self,
-        path: str,
-        endpoint: Callable[..., Any],
-        *,
-        name: str | None = None,
-        middleware: Sequence[Middleware] | None = None,
-    ) -> None:
-        assert path.startswith("/"), "Routed paths must start with '/'"
-        self.path = path
-        self.endpoint = endpoint
-        self.name = get_name(endpoint) if name is None else name
-        handler = endpoint
-        while isinstance(handler, functools.partial):
-            handler = handler.func
-        self.app: ASGIApp = websocket_session(endpoint) if inspect.isroutine(handler) else endpoint
-        self.app = wrap(self.app, middleware)
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "websocket":
-            return Match.NONE, {}
-        match = self.path_regex.match(get_route_path(scope))
-        params = None if match is None else merged_params(scope, match, self.param_convertors)
-        if params is None:
-            return Match.NONE, {}
-        return Match.FULL, {"endpoint": self.endpoint, "path_params": params, "route": self}
-
-    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        if name != self.name or set(path_params) != set(self.param_convertors):
-            raise NoMatchFound(name, path_params)
-        path, remaining = replace_params(self.path_format, self.param_convertors, path_params)
-        assert not remaining
-        return quoted_path(path, protocol="websocket")
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-    def __eq__(self, other: Any) -> bool:
-        return (
-            isinstance(other, WebSocketRoute) and self.path == other.path and self.endpoint == other.endpoint
-        )
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}(path={self.path!r}, name={self.name!r})"
+__all__ = [
+    "BaseRoute",
+    "Host",
+    "Match",
+    "Mount",
+    "NoMatchFound",
+    "Route",
+    "Router",
+    "WebSocketRoute",
+    "compile_path",
+    "get_name",
+    "replace_params",
+    "request_response",
+    "websocket_session",
+]
 
 
 class Mount(BaseRoute):
@@ -440,14 +137,11 @@ class Mount(BaseRoute):
             prefix, remaining = replace_params(self.path_format, self.param_convertors, path_params)
             if below is not None:
                 remaining["path"] = below
-            for route in self.routes or []:
-                try:
-                    url = route.url_path_for(child_name, **remaining)
-                except NoMatchFound:
-                    continue
+            url = path_among(self.routes or [], child_name, remaining)
+            if url is not None:
                 mounted = quote(prefix.rstrip("/"), safe=PATH_SAFE + "{}") + str(url)
                 return URLPath(mounted, protocol=url.protocol, host=url.host)
-        raise NoMatchFound(name, path_params)
+        raise no_match(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -492,13 +186,10 @@ class Host(BaseRoute):
         elif self.name is None or name.startswith(f"{self.name}:"):
             child_name = name if self.name is None else name[len(self.name) + 1 :]
             host, remaining = replace_params(self.host_format, self.param_convertors, path_params)
-            for route in self.routes or []:
-                try:
-                    url = route.url_path_for(child_name, **remaining)
-                except NoMatchFound:
-                    continue
+            url = path_among(self.routes or [], child_name, remaining)
+            if url is not None:
                 return URLPath(str(url), protocol=url.protocol, host=host)
-        raise NoMatchFound(name, path_params)
+        raise no_match(name, path_params)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -574,6 +265,8 @@ class Router:
         if max_body_size is not None:
             self.middleware_stack = RequestBodyLimitMiddleware(self.middleware_stack, max_body_size)
 
+    _routes: RouteList
+
     @property
     def routes(self) -> list[BaseRoute]:
         return self._routes
@@ -585,55 +278,31 @@ class Router:
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
-        elif "app" in scope:
-            # Inside an application its own handlers answer.
+        elif HANDLERS_KEY in scope:
+            # Inside an application of ours its own handlers answer.
             raise HTTPException(status_code=404)
         else:
             await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """The path of the route `name`, percent-encoded. Raises NoMatchFound."""
-        for route in self._routes:
-            try:
-                return route.url_path_for(name, **path_params)
-            except NoMatchFound:
-                pass
-        raise NoMatchFound(name, path_params)
+        url = path_among(self._routes, name, path_params)
+        if url is None:
+            raise no_match(name, path_params)
+        return url
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer ASGI lifespan messages: run the lifespan, and those of what is mounted here inside it."""
-        started = False
-        app: Any = scope.get("app")
-        await receive()
-        try:
-            async with run_lifespan(self, app) as state:
-                if state:
-                    if "state" not in scope:
-                        raise RuntimeError('The server does not support "state" in the lifespan scope.')
-                    scope["state"].update(state)
-                await send({"type": "lifespan.startup.complete"})
-                started = True
-                await receive()
-                supervisor = getattr(app, "background", None)
-                if isinstance(supervisor, Supervisor):
-                    # Background tasks may still use what the lifespan closes.
-                    await supervisor.wait(app.shutdown_timeout)
-        except BaseException:
-            text = traceback.format_exc()
-            kind = "shutdown" if started else "startup"
-            await send({"type": f"lifespan.{kind}.failed", "message": text})
-            raise
-        await send({"type": "lifespan.shutdown.complete"})
+        await serve_lifespan(self, scope, receive, send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.middleware_stack(scope, receive, send)
 
-    def _candidates(self, path: str) -> tuple[BaseRoute, ...]:
-        routes: Any = self._routes
-        index = routes.built
-        if index is None:
-            index = routes.built = RouteIndex(map(placed, routes))
-        return index.candidates(path)  # type: ignore[no-any-return]
+    def _index(self) -> RouteIndex:
+        routes = self._routes
+        if routes.built is None:
+            routes.built = RouteIndex(map(placed, routes))
+        return routes.built
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.dispatch(scope, receive, send)
@@ -650,10 +319,20 @@ class Router:
         partial: BaseRoute | None = None
         partial_scope: Scope = {}
         allowed: set[str] = set()
-        for route in self._candidates(route_path):
+        index = self._routes.built
+        if index is None:
+            index = self._index()
+        found = index.find(route_path)
+        segments = found.segments
+        routes: tuple[BaseRoute, ...] = found.routes
+        for route in routes:
             if type(route) is Route and kind == "http":
                 # What `matches` and `handle` do, without a scope between them.
-                params = route.params_of(route_path, scope)
+                places = route.whole_segments
+                if segments is None or places is None:
+                    params = route.params_of(route_path, scope)
+                else:
+                    params = segment_params(scope, segments, places)
                 if params is None:
                     continue
                 methods = route.methods
@@ -685,7 +364,7 @@ class Router:
                 redirect_scope["path"] = redirect_scope["path"].rstrip("/")
             else:
                 redirect_scope["path"] = redirect_scope["path"] + "/"
-            for route in self._candidates(get_route_path(redirect_scope)):
+            for route in self._index().find(get_route_path(redirect_scope)).routes:
                 match, _ = route.matches(redirect_scope)
                 if match is not Match.NONE:
                     await RedirectResponse(url=str(URL(scope=redirect_scope)))(scope, receive, send)

@@ -9,12 +9,13 @@ import stat
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
+from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import get_route_path
 from tidegate.web.concurrency import in_file_thread
 from tidegate.web.datastructures import URL, Headers
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.ranges import not_modified
-from tidegate.web.responses import FileResponse, RedirectResponse, Response
+from tidegate.web.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from tidegate.web.websockets import WebSocketClose
 
 if TYPE_CHECKING:
@@ -81,7 +82,13 @@ class StaticFiles:
         if not self.config_checked:
             await self.check_config()
             self.config_checked = True
-        response = await self.get_response(self.get_path(scope), scope)
+        try:
+            response = await self.get_response(self.get_path(scope), scope)
+        except HTTPException as error:
+            if HANDLERS_KEY in scope or "app" not in scope:
+                raise
+            # Under another framework nobody else would answer it.
+            response = PlainTextResponse(error.detail, error.status_code, error.headers)
         await response(scope, receive, send)
 
     def get_path(self, scope: Scope) -> str:

@@ -8,7 +8,6 @@ event loop.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import warnings
 from collections.abc import (
@@ -28,20 +27,23 @@ import anyio
 import anyio.from_thread
 from anyio.streams.stapled import StapledObjectStream
 
-from tidegate.web._testexchange import Exchange, WebSocketExchange, as_asgi3, lifespan_exchange, scope_of
+from tidegate.web._testexchange import Exchange, Target, WebSocketExchange, as_asgi3, lifespan_exchange
 from tidegate.web._testhttpx import (
     Upgrade,
     WebSocketDenialResponse,
     client_headers,
+    content_of,
     denial_response,
+    json_of,
     raise_on_close,
+    received,
+    response_of,
     set_debug_attributes,
     websocket_frame,
     websocket_headers,
 )
 from tidegate.web.asynctestclient import AsyncTestClient, AsyncWebSocketTestSession
 from tidegate.web.exceptions import StarletteDeprecationWarning
-from tidegate.web.websockets import WebSocketDisconnect
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -144,30 +146,19 @@ class WebSocketTestSession:
     def receive(self) -> Message:
         """The application's next message. Raises what the application raised, WebSocketDisconnect after
         its end."""
-        message = self.portal.call(self._exchange.next_message)
-        if message is None:
-            raise WebSocketDisconnect(code=1006, reason="The application has returned.")
-        if isinstance(message, BaseException):
-            raise message
-        return message
+        return received(self.portal.call(self._exchange.next_message))
 
     def receive_text(self) -> str:
-        message = self.receive()
-        self._raise_on_close(message)
-        text: str = message["text"]
+        text: str = content_of(self.receive(), "text")
         return text
 
     def receive_bytes(self) -> bytes:
-        message = self.receive()
-        self._raise_on_close(message)
-        data: bytes = message["bytes"]
+        data: bytes = content_of(self.receive(), "bytes")
         return data
 
     def receive_json(self, mode: Literal["text", "binary"] = "text") -> Any:
         assert mode in ("text", "binary")
-        message = self.receive()
-        self._raise_on_close(message)
-        return json.loads(message["text"] if mode == "text" else message["bytes"].decode("utf-8"))
+        return json_of(self.receive(), mode)
 
 
 class _ResponseStream(httpx.SyncByteStream):
@@ -224,22 +215,11 @@ class _ResponseStream(httpx.SyncByteStream):
 class _TestClientTransport(httpx.BaseTransport):
     def __init__(
         self,
-        app: ASGIApp,
+        target: Target,
         portal_factory: PortalFactory,
-        raise_server_exceptions: bool = True,
-        root_path: str = "",
-        *,
-        client: tuple[str, int],
-        app_state: dict[str, Any],
-        extensions: Sequence[str] = (),
     ) -> None:
-        self.app = app
-        self.raise_server_exceptions = raise_server_exceptions
-        self.root_path = root_path
+        self.target = target
         self.portal_factory = portal_factory
-        self.app_state = app_state
-        self.client = client
-        self.extensions = extensions
         self.open_streams: set[_ResponseStream] = set()
 
     def close(self) -> None:
@@ -249,34 +229,22 @@ class _TestClientTransport(httpx.BaseTransport):
             stream.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        scope = scope_of(request, self.root_path, self.client, self.app_state, self.extensions)
+        target = self.target
+        scope = target.scope_of(request)
         if scope["type"] == "websocket":
-            raise Upgrade(WebSocketTestSession(self.app, scope, self.portal_factory))
+            raise Upgrade(WebSocketTestSession(target.app, scope, self.portal_factory))
         chunks = [request.read()]
         with contextlib.ExitStack() as stack:
             portal = stack.enter_context(self.portal_factory())
-            exchange: Exchange = portal.call(Exchange, self.app, scope, chunks)
+            exchange: Exchange = portal.call(Exchange, target.app, scope, chunks)
             running = portal.start_task_soon(exchange.run)
             start = portal.call(exchange.next_event)
             if start is None:
-                if self.raise_server_exceptions:
-                    if exchange.error is not None:
-                        raise exchange.error
-                    assert exchange.response_started, "TestClient did not receive any response."
-                start = {"status": 500, "headers": []}
+                start = target.without_response(exchange)
             stream = _ResponseStream(
-                exchange, portal, stack.pop_all(), running, self.raise_server_exceptions, self.open_streams
+                exchange, portal, stack.pop_all(), running, target.raise_server_exceptions, self.open_streams
             )
-        response = httpx.Response(
-            status_code=start["status"],
-            headers=[(key, value) for key, value in start.get("headers", [])],
-            stream=stream,
-            request=request,
-            extensions={},
-        )
-        stream.response = response
-        set_debug_attributes(response, exchange)
-        return response
+        return response_of(start, stream, request, exchange)
 
 
 class TestClient(httpx.Client):
@@ -311,13 +279,8 @@ class TestClient(httpx.Client):
         self.app = as_asgi3(app)
         self.app_state: dict[str, Any] = {}
         transport = _TestClientTransport(
-            self.app,
-            portal_factory=self._portal_factory,
-            raise_server_exceptions=raise_server_exceptions,
-            root_path=root_path,
-            app_state=self.app_state,
-            client=client,
-            extensions=extensions,
+            Target(self.app, raise_server_exceptions, root_path, client, self.app_state, extensions),
+            self._portal_factory,
         )
         super().__init__(
             base_url=base_url,

@@ -1,39 +1,45 @@
 """Masking (RFC 6455 §5.3): octet i of a payload is XORed with octet i mod 4 of the masking key."""
 
-# Compiled, a loop over the octets is what the C compiler turns into wide XORs. Interpreted, it costs 50 ns an
-# octet, and one XOR of two long integers is quicker from a few octets on.
+from typing import Any
+
+# Interpreted, a loop costs 50 ns an octet, and one XOR of two long integers is quicker.
 INTERPRETED = __file__.endswith(".py")
-MAX_LOOP = 8
 
 
 def unmask(data: bytes, start: int, end: int, key: int) -> bytes:
     """`data[start:end]` unmasked. `key` is the masking key's octets as a little-endian integer of 32 bits."""
     n = end - start
-    if INTERPRETED and n > MAX_LOOP:
+    if INTERPRETED or n < 2:
         mask = int.from_bytes((key.to_bytes(4, "little") * ((n + 3) >> 2))[:n], "little")
         return (int.from_bytes(data[start:end], "little") ^ mask).to_bytes(n, "little")
-    out = bytearray(n)
     p = data
+    out = p[start:end]
+    xor(out, n, key)
+    return out
+
+
+def xor(out: Any, n: int, key: int) -> None:
+    """Unmask `out`, of `n` octets, in place. Compiled, bytes can be written to: `out` is new, and of two octets or
+    more, which Python never shares."""
     o = out
     k0 = key & 255
     k1 = key >> 8 & 255
     k2 = key >> 16 & 255
     k3 = key >> 24 & 255
     i = 0
-    # `n - 3` and not `i + 3 < n`: the bound stays put, which is what lets the loop be vectorised.
+    # `n - 3` and not `i + 3 < n`: the bound stays put, which is what lets the C compiler make wide XORs of it.
     while i < n - 3:
-        o[i] = p[start + i] ^ k0
-        o[i + 1] = p[start + i + 1] ^ k1
-        o[i + 2] = p[start + i + 2] ^ k2
-        o[i + 3] = p[start + i + 3] ^ k3
+        o[i] ^= k0
+        o[i + 1] ^= k1
+        o[i + 2] ^= k2
+        o[i + 3] ^= k3
         i += 4
     if i < n:
-        o[i] = p[start + i] ^ k0
+        o[i] ^= k0
     if i + 1 < n:
-        o[i + 1] = p[start + i + 1] ^ k1
+        o[i + 1] ^= k1
     if i + 2 < n:
-        o[i + 2] = p[start + i + 2] ^ k2
-    return bytes(o[:n])
+        o[i + 2] ^= k2
 
 
 def rotate(key: int, count: int) -> int:

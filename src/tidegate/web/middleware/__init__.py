@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +24,13 @@ class Middleware:
     """`cls(app, *args, **kwargs)` to be; `cls` may also be an inline middleware (an async generator
     function)."""
 
-    def __init__(
-        self, cls: _MiddlewareFactory[P] | InlineFunction, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
+    @overload
+    def __init__(self, cls: _MiddlewareFactory[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+
+    @overload
+    def __init__(self, cls: InlineFunction[P], *args: P.args, **kwargs: P.kwargs) -> None: ...
+
+    def __init__(self, cls: Any, *args: Any, **kwargs: Any) -> None:
         self.cls: Any = cls
         self.args = args
         self.kwargs = kwargs

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidegate.web.exceptions import HTTPException
+from tidegate.web.requests import MAX_BODY_SIZE_SCOPE_KEY
 from tidegate.web.responses import PlainTextResponse
 
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_SIZE_SCOPE_KEY = "tidegate.web.max_body_size"
 LIMIT_KEY = "tidegate.web.body_limit"
 
 

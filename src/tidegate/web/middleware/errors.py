@@ -8,11 +8,11 @@ import inspect
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from tidegate.web._exception_handler import HANDLERS_KEY, handle_exception
-from tidegate.web._sendtracker import SendTracker, tracked
+from tidegate.web._exception_handler import handle_exception
+from tidegate.web._sendtracker import OUTERMOST_KEY, SendTracker, enter, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
-from tidegate.web.middleware.exceptions import OUTERMOST_KEY, ExceptionMiddleware
+from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.requests import Request
 from tidegate.web.responses import HTMLResponse, PlainTextResponse, Response
 
@@ -170,19 +170,11 @@ class ErrorsMiddleware(ServerErrorMiddleware):
         self.layered = layered
         self.handlers = ExceptionMiddleware(app, handlers, debug).handlers
 
-    def prepare(self, scope: Scope, send: Send) -> SendTracker:
-        """Put in the scope what `handle` needs; the `send` for what is inside."""
-        scope[HANDLERS_KEY] = self.handlers
-        tracker = SendTracker(send)
-        if self.layered:
-            scope[OUTERMOST_KEY] = tracker
-        return tracker
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        tracker = self.prepare(scope, send)
+        tracker = enter(scope, send, self.handlers, self.layered)
         try:
             await self.app(scope, receive, tracker)
         except Exception as error:

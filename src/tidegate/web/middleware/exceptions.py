@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web._exception_handler import (
-    HANDLERS_KEY,
     ExceptionHandlers,
     StatusHandlers,
     handle_exception,
 )
-from tidegate.web._sendtracker import SendTracker, tracked
+from tidegate.web._sendtracker import enter_inner
 from tidegate.web.exceptions import HTTPException, WebSocketException
 from tidegate.web.responses import PlainTextResponse, Response
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from tidegate.web.requests import Request
     from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
     from tidegate.web.websockets import WebSocket
-
-OUTERMOST_KEY = "tidegate.web.outermost_send"
 
 
 class ExceptionMiddleware:
@@ -57,16 +54,16 @@ class ExceptionMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        scope[HANDLERS_KEY] = self.handlers
-        tracker = tracked(send)
-        outermost: SendTracker | None = scope.get(OUTERMOST_KEY)
-        if outermost is not None and outermost is not send:
-            # The way out through the middleware around this, for the answer to an error that nobody handles.
-            outermost.inner = send
+        tracker = enter_inner(scope, send, self.handlers)
         try:
             await self.app(scope, receive, tracker)
-        except Exception as error:
+            return
+        except Exception as raised:
+            error = raised
+        try:
             await handle_exception(error, None, scope, receive, tracker)
+        finally:
+            del error  # its traceback holds this frame
 
     async def http_exception(self, request: Request[Any], exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)

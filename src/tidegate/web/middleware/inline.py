@@ -14,16 +14,22 @@ place. One more bare
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias
 
+from tidegate.web._exception_handler import handle_exception
+from tidegate.web._sendtracker import enter_inner
 from tidegate.web.datastructures import MutableHeaders
+from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.requests import Request
 
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
-InlineFunction: TypeAlias = Callable[..., AsyncGenerator[Any, Any]]
+P = ParamSpec("P")
+InlineFunction: TypeAlias = Callable[Concatenate[Request[Any], P], AsyncGenerator[Any, Any]]
+ENDED = object()
 
 
 class ResponseHead:
@@ -55,49 +61,101 @@ class ResponseHead:
 
 
 class InlineMiddleware:
-    """Runs inline middlewares around an ASGI application, outermost first. WebSockets pass by."""
+    """Runs inline middlewares around an ASGI application, outermost first. WebSockets pass by.
 
-    def __init__(self, app: ASGIApp, function: InlineFunction, *args: Any, **kwargs: Any) -> None:
+    Directly around ExceptionMiddleware it does that one's work too.
+    """
+
+    def __init__(self, app: ASGIApp, function: InlineFunction[...], *args: Any, **kwargs: Any) -> None:
         self.app = app
+        self.handlers: Any = None
+        if type(app) is ExceptionMiddleware:
+            self.app = app.app
+            self.handlers = app.handlers
+        self.whole_app = app
         self.functions = [(function, args, kwargs)]
 
-    def add_outer(self, function: InlineFunction, *args: Any, **kwargs: Any) -> None:
+    def add_outer(self, function: InlineFunction[...], *args: Any, **kwargs: Any) -> None:
         """Put another around these: neighbours share one layer."""
         self.functions.insert(0, (function, args, kwargs))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.whole_app(scope, receive, send)
             return
         request: Request[Any] = Request(scope, receive, send)
-        generators: list[AsyncGenerator[Any, Any]] = []
-        run = InlineRun(generators, scope, receive, send)
+        run = InlineRun(scope, receive, send)
+        steps: list[Any] = []
+        error: Any = None
         try:
-            for function, args, kwargs in self.functions:
-                generator = function(request, *args, **kwargs)
+            begun = self._begin(request, steps)
+            for index in range(len(begun)):
+                generator = begun[index]
                 try:
-                    early = await generator.__anext__()
+                    early = await steps[index]
                 except StopAsyncIteration:
-                    raise RuntimeError(f"Inline middleware {function!r} did not yield") from None
+                    raise RuntimeError(f"Inline middleware {generator!r} did not yield") from None
                 if early is not None:
                     await generator.aclose()
                     await early(scope, receive, run)
                     break
-                generators.append(generator)
+                run.generators.append(generator)
             else:
-                await self.app(scope, receive, run)
+                if self.handlers is None:
+                    await self.app(scope, receive, run)
+                else:
+                    tracker = enter_inner(scope, run, self.handlers)
+                    try:
+                        await self.app(scope, receive, tracker)
+                    except Exception as raised:
+                        error = raised
+                    if error is not None:
+                        await handle_exception(error, None, scope, receive, tracker)
+                        error = None
         except GeneratorExit:  # thrown away: nothing can be awaited any more
             raise
         except BaseException as raised:
             error = run.error or raised
-        else:
-            if generators:
-                await run.complete()
-            return
         try:
-            await run.failed(error)
+            if len(run.generators) < len(steps):
+                for step in steps:  # of those that were not reached
+                    step.close()
+            if error is not None:
+                await run.failed(error)
+            elif run.generators:
+                await run.complete()
         finally:
             del error  # its traceback holds this frame
+
+    def _begin(self, request: Request[Any], steps: list[Any]) -> list[AsyncGenerator[Any, Any]]:
+        """The generators, and into `steps` the first step of each, to be awaited."""
+        generators = [
+            function(request, *args, **kwargs) if args or kwargs else function(request)
+            for function, args, kwargs in self.functions
+        ]
+        # The loop's hooks (PEP 525) watch for generators that nobody closes. These are always run to their end
+        # or closed, and the hooks would cost more than all the rest of a middleware.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            steps.extend([generator.__anext__() for generator in generators])
+        finally:
+            sys.set_asyncgen_hooks(hooks[0], hooks[1])
+        return generators
+
+
+class Resuming:
+    """`asend` as `__anext__`, for the builtin anext(): told by its default, the end costs less than by an
+    exception."""
+
+    __slots__ = ("generator", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.generator: Any = None
+        self.value = value
+
+    def __anext__(self) -> Any:
+        return self.generator.asend(self.value)
 
 
 class InlineRun:
@@ -105,10 +163,8 @@ class InlineRun:
 
     __slots__ = ("error", "generators", "receive", "replaced", "scope", "send", "started")
 
-    def __init__(
-        self, generators: list[AsyncGenerator[Any, Any]], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        self.generators = generators
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.generators: list[AsyncGenerator[Any, Any]] = []
         self.scope = scope
         self.receive = receive
         self.send = send
@@ -124,20 +180,20 @@ class InlineRun:
 
     async def _start(self, message: Message) -> None:
         """Show the head of the response to each middleware, innermost first, then send it."""
-        head = ResponseHead(message)
+        resuming = Resuming(ResponseHead(message))
         generators = self.generators
         waiting: list[AsyncGenerator[Any, Any]] = []  # those that also want to know of the end
         for index in range(len(generators) - 1, -1, -1):
-            generator = generators[index]
+            generator = resuming.generator = generators[index]
             try:
-                instead = await generator.asend(head)
-            except StopAsyncIteration:
-                continue
+                instead = await anext(resuming, ENDED)
             except BaseException as error:
                 del generators[index:]
                 # Layers further in may take this for an error of theirs, and make another of it.
                 self.error = error
                 raise
+            if instead is ENDED:
+                continue
             if instead is None:
                 waiting.append(generator)
                 continue
@@ -154,7 +210,8 @@ class InlineRun:
 
     async def _answer(self, response: Any) -> None:
         """Send another response, through the middlewares that are still to see one."""
-        outer = InlineRun(self.generators, self.scope, self.receive, self.send)
+        outer = InlineRun(self.scope, self.receive, self.send)
+        outer.generators = self.generators
         await response(self.scope, self.receive, outer)
         await outer.complete()
 

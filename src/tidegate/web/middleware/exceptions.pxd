@@ -1,0 +1,1 @@
+from tidegate.web._sendtracker cimport enter_inner
