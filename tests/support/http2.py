@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import hpack
-from tidegate.http2.connection import H2Connection
-from tidegate.http2.limits import H2Limits
 
 from tests.support.http1 import CLOSED, LINGERING, RecordingHandler, RecordingWire, Script, octets
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import NO_CONTENT, RequestHead
 from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http2.connection import H2Connection
+from tidegate.http2.limits import H2Limits
 
 Fields = Iterable[tuple[bytes, bytes]]
 

@@ -101,6 +101,7 @@ class StreamTable(FrameSender):
             raise ProtocolError(STREAM_CLOSED, f"{state.EVENTS[event]} in state {state.STATES[now]}")
         if after == STREAM_ENDED:
             self.fail_stream(stream_id, stream, STREAM_CLOSED)
+            self.cancelled(stream_id)  # the rest of that frame, and others that are on their way
         else:
             self.spend(1)
         return None
@@ -116,7 +117,7 @@ class StreamTable(FrameSender):
     def take_id(self, stream_id: int) -> None:
         """The client opens stream `stream_id` (§5.1.1). Raises ProtocolError."""
         if stream_id > self._last_id and stream_id & 1:
-            if stream_id - self._last_id > 2 and self._last_id:
+            if stream_id - self._last_id > 2:
                 self._gaps.append((self._last_id, stream_id))
                 if len(self._gaps) > MAX_GAPS:
                     del self._gaps[0]
