@@ -50,6 +50,12 @@ class RecordingWire(Wire):
         self.write(data + os.pread(descriptor, count, offset)) if data or count else None
         os.close(descriptor)
 
+    def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
+        return os.pread(descriptor, count, offset)
+
+    def close_file(self, descriptor: int) -> None:
+        os.close(descriptor)
+
     def pause_reading(self) -> None:
         self.reading = False
 

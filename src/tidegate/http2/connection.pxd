@@ -37,6 +37,7 @@ cdef class H2Connection(FrameReceiver):
     cdef void _set_reading(self) except *
     @cython.locals(stream=H2Stream, handler=StreamHandler)
     cdef void _input_ended(self) except *
+    cdef void _end_if_done(self, double now) except *
     cdef void _close(self, bint linger) except *
     cdef void _fail(self, object error) except *
     @cython.locals(stream=H2Stream, handler=StreamHandler)

@@ -104,6 +104,7 @@ class H2Connection(FrameReceiver):
 
     def receive_data(self, data: bytes, now: float) -> None:
         self._now = now
+        self._ping_since = UNSET
         if self._backlog_size:
             self._backlog.append(data)
             self._backlog_size += len(data)
@@ -127,6 +128,8 @@ class H2Connection(FrameReceiver):
                 self.wire.flush_soon()
             self._watch_block()
             self._set_reading()
+            if not self._streams:
+                self._end_if_done(self._now)
         except ProtocolError as error:
             self._starting.clear()
             self._fail(error)
@@ -282,14 +285,19 @@ class H2Connection(FrameReceiver):
                 handler.stream_reset()
 
     def became_idle(self) -> None:
-        if self._state == ENDED:
+        if self._state != ENDED:
+            self._idle_since = UNSET
+            if not self.held:
+                self._end_if_done(UNSET)
+
+    def _end_if_done(self, now: float) -> None:
+        """There is no stream: close, if no more are to come."""
+        if self._state == ENDED or self._backlog_size:
             return
-        self._idle_since = UNSET
         if self._state == LEAVING or self._peer_closed or self._peer_going:
             self._close(not self._peer_closed)
-        elif self.held:
-            self._idle_since = self._now
-        else:
+        elif self._idle_since == UNSET:
+            self._idle_since = now
             self.wire.timeout_changed()
 
     # --- time
@@ -356,6 +364,8 @@ class H2Connection(FrameReceiver):
         for stream in list(self._streams.values()):
             due = min(due, self._check_clocks(stream, now))
         self._streams_due = due
+        if not self._streams:
+            self._end_if_done(now)
 
     def _check_clocks(self, stream: H2Stream, now: float) -> float:
         """Cut or refuse a stream whose client is too slow; when to look again."""
@@ -364,7 +374,6 @@ class H2Connection(FrameReceiver):
         if self._clock_runs(stream):
             if stream.window_since == UNSET:
                 stream.window_since = now
-                stream.window_octets = 0
             elif now >= stream.window_since + limits.body_window:
                 if stream.window_octets < limits.body_rate * limits.body_window:
                     self.refuse(stream, RequestError(408, "The request's content came too slowly."))

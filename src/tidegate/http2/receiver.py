@@ -52,7 +52,9 @@ MAX_AT_ONCE = 64
 # A header block, encoded, may be as much longer than a list that is taken: so far the tables are kept in step.
 BLOCK_FACTOR = 4
 MAX_PIECES = 128  # frames of one header block
-USE_OF_REQUEST = 8  # frames without use of their own that a client may send for each request
+# Frames without use of their own that a client may send for each request, and for each piece of content.
+USE_OF_REQUEST = 8
+USE_OF_DATA = 2
 
 
 class FrameReceiver(StreamTable):
@@ -264,6 +266,7 @@ class FrameReceiver(StreamTable):
             self.fail_stream(stream_id, stream, FLOW_CONTROL_ERROR)
             return
         if size:
+            self.useful += USE_OF_DATA
             self._content_received(stream, data, size)
             if stream.handler is None:
                 return
@@ -290,6 +293,7 @@ class FrameReceiver(StreamTable):
             # RFC 9110 §10.1.1: content that comes unasked makes the 100 needless.
             stream.continue_due = False
             stream.window_since = UNSET
+            stream.window_octets = size
             self.clock_started()
         stream.deliver(data)
 
@@ -335,6 +339,7 @@ class FrameReceiver(StreamTable):
         if known is None or known.state == HALF_CLOSED_REMOTE:
             return
         known.window_since = UNSET
+        known.window_octets = 0
         if known.clocked:
             self.clock_started()
         if known.credit >= known.window_limit >> 1:
@@ -420,8 +425,6 @@ class FrameReceiver(StreamTable):
     def goaway_received(self) -> None:
         self.spend(1)
         self._peer_going = True
-        if not self._streams:
-            self.became_idle()
 
     def unknown_received(self) -> None:
         self.spend(1)

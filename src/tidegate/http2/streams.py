@@ -146,7 +146,7 @@ class StreamTable(FrameSender):
             self.cut_stream(stream, code)
         else:
             self.send_frame(encode_reset(stream_id, code))
-            self.cancelled(stream_id)
+        self.cancelled(stream_id)
 
     def reset_stream(self, stream: SendingStream, code: int) -> None:
         known: Any = stream
