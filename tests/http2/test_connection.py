@@ -11,6 +11,7 @@ from tests.support.http2 import (
     CANCEL,
     DATA,
     ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
     GET,
     GOAWAY,
     HEADERS,
@@ -110,16 +111,14 @@ def test_a_request_that_is_reset_in_the_read_that_opened_it_never_starts() -> No
 
 def test_more_requests_than_are_answered_at_once() -> None:
     dialogue = Dialogue(answer_at_once, max_streams=200)
-    batch = b"".join(headers(n) for n in range(1, 300, 2))
-    dialogue.receive(batch)
+    connection = dialogue.connection
+    connection.receive_data(b"".join(headers(n) for n in range(1, 300, 2)), dialogue.now)
     assert len(dialogue.handlers) == 64
     assert not dialogue.wire.reading
-    dialogue.receive(headers(301))
+    connection.receive_data(headers(301), dialogue.now)
     assert len(dialogue.handlers) == 64
-    dialogue.connection.receive_eof(dialogue.now)
-    while dialogue.wire.flushes_wanted:
-        dialogue.wire.flushes_wanted -= 1
-        dialogue.connection.flush_due()
+    connection.receive_eof(dialogue.now)
+    dialogue.turn()
     dialogue.collect()
     assert len(dialogue.handlers) == 151
     assert all(answer.content == b"ok" for answer in dialogue.answers.values())
@@ -129,9 +128,9 @@ def test_more_requests_than_are_answered_at_once() -> None:
 
 def test_a_connection_that_ends_with_requests_in_its_backlog() -> None:
     dialogue = Dialogue(answer_at_once, max_streams=200)
-    dialogue.receive(b"".join(headers(n) for n in range(1, 300, 2)))
+    dialogue.connection.receive_data(b"".join(headers(n) for n in range(1, 300, 2)), dialogue.now)
     dialogue.connection.connection_lost()
-    dialogue.connection.flush_due()
+    dialogue.turn()
     assert len(dialogue.handlers) == 64
     assert dialogue.connection.next_timeout() == NEVER
 
@@ -394,15 +393,48 @@ def test_a_transport_that_is_full() -> None:
     assert dialogue.answers[1].content == bytes(1000)
 
 
-def test_large_output_is_not_joined() -> None:
-    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 1 << 20), (0x5, 1 << 20)))
-    dialogue.parser.max_frame_size = 1 << 20
-    dialogue.receive(window(0, 1 << 20), headers(1))
+class Refilling(RecordingHandler):
+    """Sends more as soon as it may."""
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.stream.send_data(b"more", False)
+
+
+def test_an_application_that_sends_while_it_is_sent() -> None:
+    dialogue = Dialogue(handler_class=Refilling, client=((INITIAL_WINDOW_SIZE, 0),), write_buffer=10)
+    dialogue.receive(headers(1))
     dialogue.handler.send_head(200)
-    dialogue.handler.send(bytes(500_000), True)
-    assert max(len(piece) for piece in dialogue.wire.writes) <= 131072
-    dialogue.collect()
-    assert dialogue.answers[1].content == bytes(500_000)
+    dialogue.handler.send(b"0123456789a")
+    dialogue.receive(window(1, 100))
+    assert dialogue.answers[1].content == b"0123456789amore"
+
+
+def test_a_window_that_was_shut_for_moments_only() -> None:
+    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 0),), write_timeout=60.0, ping_interval=0.0)
+    dialogue.receive(headers(1))
+    dialogue.handler.send_head(200)
+    for _ in range(20):
+        dialogue.handler.send(b"event")
+        dialogue.wait(2)
+        dialogue.receive(window(1, 5))
+        dialogue.wait(5)
+    assert dialogue.resets == {}
+
+
+def test_a_full_transport_and_a_window_that_stays_shut_behind_it() -> None:
+    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 0),), write_timeout=60.0, ping_interval=0.0)
+    dialogue.receive(headers(1), headers(3))
+    for handler in dialogue.handlers:
+        handler.send_head(200)
+        handler.send(b"x")
+    dialogue.connection.pause_writing()
+    dialogue.wait(100)
+    dialogue.connection.resume_writing()
+    dialogue.wait(59)
+    assert dialogue.resets == {}
+    dialogue.wait(2)
+    assert dialogue.resets == {1: CANCEL, 3: CANCEL}
 
 
 # --- flow control: what we receive
@@ -977,3 +1009,75 @@ def test_the_head_that_answers_a_response_with_unknown_length() -> None:
     dialogue.handler.stream.flush()
     dialogue.collect()
     assert dialogue.answers[1].fields == ((b":status", b"200"),)
+
+
+def test_a_timeout_that_is_not_due_does_nothing() -> None:
+    limits: dict[str, Any] = {"client": ((INITIAL_WINDOW_SIZE, 0),)}
+    for octets in (b"", headers(1), post(1), headers(1, CONNECT, end=False), headers(1)[:5]):
+        dialogue = Dialogue(**limits).receive(octets) if octets else Dialogue(**limits)
+        if dialogue.handlers and dialogue.handler.request.protocol:
+            dialogue.handler.stream.accept_tunnel([])
+            dialogue.handler.send(b"", True)
+        elif dialogue.handlers:
+            dialogue.handler.send(b"", False)
+        dialogue.connection.shutdown(dialogue.now)
+        for _ in range(3):
+            dialogue.connection.handle_timeout(dialogue.now + 0.5)
+        dialogue.collect()
+        assert dialogue.wire.ended is None
+        assert dialogue.resets == {}
+
+
+def test_an_outstanding_ping_waits_for_its_time() -> None:
+    dialogue = Dialogue(ping_interval=30.0, ping_timeout=20.0).receive(headers(1)).wait(31)
+    dialogue.connection.handle_timeout(dialogue.now + 1)
+    assert len(dialogue.of(PING)) == 1
+    assert dialogue.wire.ended is None
+
+
+def test_shutdown_beside_an_answer_of_our_own() -> None:
+    dialogue = Dialogue(refuse=RequestError(503, "busy"), client=((INITIAL_WINDOW_SIZE, 0),))
+    dialogue.receive(headers(1))
+    dialogue.connection.shutdown(dialogue.now)
+    dialogue.receive(reset(1))
+    assert dialogue.wire.ended is None
+    dialogue.wait(3)
+    assert dialogue.wire.ended == LINGERING
+
+
+def test_more_than_the_connections_window() -> None:
+    dialogue = Dialogue(max_frame=1 << 20, window=1 << 20, connection_window=65535).receive(post(1))
+    dialogue.receive(data(1, bytes(70_000)))
+    assert codes(dialogue) == [FLOW_CONTROL_ERROR]
+
+
+class Starting(RecordingHandler):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.stream.pause_reading()
+
+    def start(self) -> None:
+        super().start()
+        self.stream.resume_reading()
+
+
+def test_reading_that_goes_on_within_a_read() -> None:
+    dialogue = Dialogue(handler_class=Starting, window=1000).receive(post(1) + data(1, bytes(800)))
+    assert [(each.stream_id, each.number) for each in dialogue.of(WINDOW_UPDATE)] == [(1, 800)]
+    assert dialogue.wire.flushes_wanted == 0
+
+
+class Cutting(RecordingHandler):
+    connection: Any = None
+
+    def start(self) -> None:
+        super().start()
+        self.connection.cut()
+
+
+def test_cut_within_a_read() -> None:
+    dialogue = Dialogue(handler_class=Cutting)
+    Cutting.connection = dialogue.connection
+    dialogue.receive(headers(1) + headers(3) + b"garbage garbage garbage")
+    assert len(dialogue.handlers) == 1
+    assert dialogue.wire.ended == ABORTED

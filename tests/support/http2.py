@@ -256,7 +256,7 @@ class Answer:
         assert self.reset is None, f"{received.name} behind RST_STREAM"
         if received.kind == RST_STREAM:
             self.reset = received.code
-        elif received.kind != WINDOW_UPDATE:
+        elif received.kind not in (WINDOW_UPDATE, PUSH_PROMISE):
             assert not self.ended, f"{received.name} behind END_STREAM"
             if received.kind == DATA:
                 assert self.fields, "DATA in front of HEADERS"

@@ -243,6 +243,7 @@ class H2Connection(FrameReceiver):
 
     def cut(self) -> None:
         self._state = ENDED
+        self._reader.stopped = True
         self._cut_streams()
         self.wire.abort()
 
@@ -266,8 +267,6 @@ class H2Connection(FrameReceiver):
 
     def _fail(self, error: ProtocolError) -> None:
         """A connection error (RFC 9113 §5.4.1)."""
-        if self._state == ENDED:
-            return
         self._state = ENDED
         self._reader.stopped = True
         self.send_frame(encode_goaway(self._last_id, error.code, error.detail.encode("ascii", "replace")))

@@ -142,6 +142,7 @@ class FrameReceiver(StreamTable):
         head: RequestHead | None = None
         try:
             if self._decoder.oversized:
+                self.spend(USE_OF_REQUEST)
                 # RFC 6585 §5
                 raise RequestError(431, "The request's header section is too large.")
             head = requests.receive(fields, end_stream)

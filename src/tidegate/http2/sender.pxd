@@ -10,7 +10,7 @@ from tidegate.http2.reader cimport FrameHandler
 from tidegate.http2.settings cimport PeerSettings
 
 cdef int DATA, HEADERS, CONTINUATION, PUSH_PROMISE, END_STREAM, END_HEADERS
-cdef Py_ssize_t MAX_HELD, MAX_JOINED, SMALL_FRAME, FRAMES_PER_DATA
+cdef Py_ssize_t MAX_HELD, SMALL_FRAME, FRAMES_PER_DATA
 
 
 cdef class SendingStream(ScheduledStream):
@@ -55,7 +55,7 @@ cdef class FrameSender(FrameHandler):
     @cython.locals(limit=Py_ssize_t, data=bytes, size=Py_ssize_t, end=bint)
     cdef void _send_piece(self, SendingStream stream) except *
     cpdef void flush(self) except *
-    @cython.locals(out=list, size=Py_ssize_t, data=bytes)
+    @cython.locals(out=list)
     cpdef void write_out(self) except *
     cpdef void answer_ended(self, SendingStream stream) except *
     cpdef void reset_stream(self, SendingStream stream, int code) except *

@@ -22,8 +22,6 @@ END_HEADERS = frames.END_HEADERS
 
 # Output is held back for one write at most up to this many octets.
 MAX_HELD = 65536
-# Above this, joining pieces into one costs more than writing them apart.
-MAX_JOINED = 131072
 # A DATA frame that the client's window, and not the application, has made smaller than this is no useful work.
 SMALL_FRAME = 1024
 FRAMES_PER_DATA = 4  # WINDOW_UPDATEs and PINGs that a client may send for each DATA frame
@@ -214,18 +212,11 @@ class FrameSender(FrameHandler):
     def write_out(self) -> None:
         """Write what is held, now."""
         out = self._out
-        size = self._out_size
-        if size == 0:
+        if self._out_size == 0:
             return
         self._out = []
         self._out_size = 0
-        if len(out) == 1:
-            self.wire.write(out[0])
-        elif size <= MAX_JOINED:
-            self.wire.write(b"".join(out))
-        else:
-            for data in out:
-                self.wire.write(data)
+        self.wire.write(b"".join(out))
 
     # --- what a stream says
 

@@ -69,5 +69,7 @@ cdef class H2Stream(SendingStream):
     cdef bytes _join(self, bytes data, Py_ssize_t limit)
     @cython.locals(data=bytes)
     cdef bytes _take_file(self, FileSource file, Py_ssize_t limit)
-    cdef void _send_trailers(self) except *
+    @cython.locals(handler=StreamHandler)
+    cdef void _set_writing(self, bint paused) except *
+    cdef void _send_trailers(self, list fields) except *
     cdef void _end(self) except *

@@ -234,9 +234,7 @@ class H2Stream(SendingStream):
             self._phase = ENDING
             self.ends_with_data = True
         self._enqueue(FileSource(descriptor, offset, count), count)
-        if self.handler is not None and not self._writing_paused:
-            self._writing_paused = True
-            self.handler.pause_writing()
+        self._set_writing(True)
         self._push_out()
 
     def send_trailers(self, fields: list[tuple[bytes, bytes]]) -> None:
@@ -249,7 +247,7 @@ class H2Stream(SendingStream):
         self._phase = ENDING
         self._trailers = fields
         if self.unsent == 0:
-            self._send_trailers()
+            self._send_trailers(fields)
 
     def accept_tunnel(self, fields: list[tuple[bytes, bytes]]) -> None:
         if self._phase != WAITING:
@@ -263,13 +261,10 @@ class H2Stream(SendingStream):
         early = self._early
         self._early = None
         self.reading_paused = False
-        if early is not None:
-            for data in early:
-                if self.handler is not None:
-                    self.handler.data_received(data)
-        if self.state == HALF_CLOSED_REMOTE:
-            if self.handler is not None:
-                self.handler.end_received([])
+        while early and self.handler is not None:
+            self.handler.data_received(early.pop(0))
+        if self.state == HALF_CLOSED_REMOTE and self.handler is not None:
+            self.handler.end_received([])
         else:
             self._owner.resume_stream(self)
 
@@ -325,16 +320,13 @@ class H2Stream(SendingStream):
         if self.unsent:
             owner.schedule(self)
             owner.pump()
-            if self.unsent > owner.write_buffer and not self._writing_paused and self.handler is not None:
-                self._writing_paused = True
-                self.handler.pause_writing()
+            if self.unsent > owner.write_buffer:
+                self._set_writing(True)
             if self.unsent and self.stalled_since == UNSET:
                 owner.clock_started()
 
     def take(self, limit: int) -> bytes:
-        queue = self._queue
-        if queue is None:
-            return b""
+        queue: Any = self._queue
         first = queue[0]
         if isinstance(first, FileSource):
             data = self._take_file(first, limit)
@@ -356,7 +348,7 @@ class H2Stream(SendingStream):
 
     def _join(self, data: bytes, limit: int) -> bytes:
         # Small pieces go in one frame.
-        queue = self._queue
+        queue: Any = self._queue
         pieces = [data]
         room = limit - len(data)
         while queue and not isinstance(queue[0], FileSource) and len(queue[0]) <= room:
@@ -373,26 +365,35 @@ class H2Stream(SendingStream):
             return b""
         file.offset += len(data)
         file.count -= len(data)
-        if file.count == 0 and self._queue is not None:
-            self._queue.popleft()
+        if file.count == 0:
+            queue: Any = self._queue
+            queue.popleft()
             wire.close_file(file.descriptor)
         return data
 
     def piece_sent(self) -> None:
-        if self._writing_paused and self.unsent <= self._owner.write_buffer >> 2:
-            self._writing_paused = False
-            if self.handler is not None:
-                self.handler.resume_writing()
+        if self.unsent == 0:
+            self.stalled_since = UNSET
+        if self.unsent <= self._owner.write_buffer >> 2:
+            self._set_writing(False)
         if self.unsent == 0 and self._phase == ENDING:
             if self._trailers is not None:
-                self._send_trailers()
+                self._send_trailers(self._trailers)
             else:
                 self._end()
 
-    def _send_trailers(self) -> None:
-        if self._trailers is not None:
-            self._owner.send_fields(self.stream_id, 0, self._trailers)
-            self._end()
+    def _set_writing(self, paused: bool) -> None:
+        handler = self.handler
+        if handler is not None and paused != self._writing_paused:
+            self._writing_paused = paused
+            if paused:
+                handler.pause_writing()
+            else:
+                handler.resume_writing()
+
+    def _send_trailers(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self._owner.send_fields(self.stream_id, 0, fields)
+        self._end()
 
     def _end(self) -> None:
         """END_STREAM is sent."""
