@@ -43,7 +43,8 @@ from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import ProtocolError, RequestError
 from tidegate.http.head import ResponseHead
 from tidegate.http2 import state
-from tidegate.http2.connection import H2Connection, H2Limits
+from tidegate.http2.connection import H2Connection
+from tidegate.http2.limits import H2Limits
 from tidegate.http2.streams import MAX_CANCELLED, MAX_GAPS
 
 NEVER = float("inf")

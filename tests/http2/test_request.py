@@ -189,7 +189,7 @@ names = st.sampled_from(
     + b"host cookie te content-length expect priority connection x X \x00".split(b" ")
 )
 values = st.sampled_from(
-    b"GET CONNECT http / * h h:1 trailers 0 1 websocket a=1".split() + [b"", b" ", b"\n"]
+    [*b"GET CONNECT http / * h h:1 trailers 0 1 websocket a=1".split(), b"", b" ", b"\n"]
 )
 
 
