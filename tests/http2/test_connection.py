@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.http1 import ABORTED, CLOSED, LINGERING, RecordingHandler, answer_at_once
+from tests.support.http1 import ABORTED, CLOSED, LINGERING, RecordingHandler, RecordingWire, answer_at_once
 from tests.support.http2 import (
     CANCEL,
     DATA,
@@ -20,6 +20,8 @@ from tests.support.http2 import (
     NO_ERROR,
     PING,
     PREFACE,
+    PRIORITY,
+    PROTOCOL_ERROR,
     PUSH_PROMISE,
     REFUSED_STREAM,
     RST_STREAM,
@@ -31,10 +33,13 @@ from tests.support.http2 import (
     Dialogue,
     continuation,
     data,
+    dependency,
+    frame,
     goaway,
     headers,
     ping,
     post,
+    priority_update,
     reset,
     settings,
     window,
@@ -45,6 +50,7 @@ from tidegate.http.head import ResponseHead
 from tidegate.http2 import state
 from tidegate.http2.connection import H2Connection
 from tidegate.http2.limits import H2Limits
+from tidegate.http2.sender import FrameSender, SendingStream
 from tidegate.http2.streams import MAX_CANCELLED, MAX_GAPS
 
 NEVER = float("inf")
@@ -407,8 +413,12 @@ def test_an_application_that_sends_while_it_is_sent() -> None:
     dialogue.receive(headers(1))
     dialogue.handler.send_head(200)
     dialogue.handler.send(b"0123456789a")
+    dialogue.receive(window(1, 10))
+    assert dialogue.answers[1].content == b"0123456789"
+    dialogue.handler.send(b"", True)
     dialogue.receive(window(1, 100))
     assert dialogue.answers[1].content == b"0123456789amore"
+    assert dialogue.answers[1].ended
 
 
 def test_a_window_that_was_shut_for_moments_only() -> None:
@@ -1082,3 +1092,79 @@ def test_cut_within_a_read() -> None:
     dialogue.receive(headers(1) + headers(3) + b"garbage garbage garbage")
     assert len(dialogue.handlers) == 1
     assert dialogue.wire.ended == ABORTED
+
+
+def test_the_end_of_a_client_behind_its_backlog() -> None:
+    dialogue = Dialogue(max_streams=200)
+    dialogue.connection.receive_data(b"".join(headers(n) for n in range(1, 140, 2)), dialogue.now)
+    dialogue.connection.receive_eof(dialogue.now)
+    assert all("peer closed" not in handler.names for handler in dialogue.handlers)
+    dialogue.turn()
+    assert len(dialogue.handlers) == 70
+    assert all(handler.names[-1] == "peer closed" for handler in dialogue.handlers)
+
+
+def test_a_block_that_is_too_large_in_its_last_frame() -> None:
+    dialogue = Dialogue(max_header_list=4096).receive(headers(1, end_headers=False))
+    dialogue.receive(continuation(1, bytes(16384)))
+    assert codes(dialogue) == [ENHANCE_YOUR_CALM]
+
+
+def test_content_whose_length_is_too_large() -> None:
+    dialogue = Dialogue(max_content=10).receive(post(1, (b"content-length", b"11")))
+    assert dialogue.answers[1].status == 413
+    assert dialogue.handlers == []
+
+
+def test_trailers_that_are_too_large() -> None:
+    dialogue = Dialogue(max_fields=3).receive(post(1))
+    dialogue.receive(headers(1, [(b"a", b"b")] * 4))
+    assert dialogue.resets == {1: PROTOCOL_ERROR}
+    assert dialogue.alive
+
+
+def test_priorities() -> None:
+    """RFC 9218: what is more urgent goes first; a frame overrides the field; frames may come before the request."""
+    dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 1 << 20),))
+    dialogue.receive(priority_update(7, b"u=0"), priority_update(9, b"u=7"))
+    dialogue.receive(
+        headers(1, [*GET, (b"priority", b"u=5")]), headers(3), headers(5, [*GET, (b"priority", b"u=1")])
+    )
+    dialogue.receive(headers(7, [*GET, (b"priority", b"u=6")]))
+    dialogue.receive(priority_update(3, b"u=2"), priority_update(1001, b"u=1"), priority_update(1, b"u=5"))
+    dialogue.connection.pause_writing()
+    for handler in dialogue.handlers:
+        handler.send_head(200)
+        handler.send(bytes(15_000), True)
+    dialogue.connection.resume_writing()
+    dialogue.collect()
+    ended = [each.stream_id for each in dialogue.of(DATA) if each.ends_stream]
+    assert ended == [7, 5, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        frame(PRIORITY, 0, 5, dependency(5)),
+        priority_update(2, b"u=1"),
+    ],
+)
+def test_priorities_that_cannot_be(sent: bytes) -> None:
+    assert codes(Dialogue().receive(sent)) == [PROTOCOL_ERROR]
+
+
+def test_early_priorities_are_bounded() -> None:
+    dialogue = Dialogue(max_streams=5)
+    for n in range(1, 50, 2):
+        dialogue.receive(priority_update(n, b"u=1"))
+    dialogue.receive(headers(1), headers(31))
+    urgencies = [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
+    assert urgencies == [1, 3]
+
+
+def test_what_every_connection_does_unless_it_says_otherwise() -> None:
+    sender = FrameSender(RecordingWire(), ResponseDefaults(None, False, ()), 1)
+    stream = SendingStream(1, 0)
+    assert not sender.can_push(stream)
+    with pytest.raises(NotImplementedError):
+        stream.take(1)

@@ -317,13 +317,12 @@ class H2Stream(SendingStream):
 
     def _push_out(self) -> None:
         owner = self._owner
-        if self.unsent:
-            owner.schedule(self)
-            owner.pump()
-            if self.unsent > owner.write_buffer:
-                self._set_writing(True)
-            if self.unsent and self.stalled_since == UNSET:
-                owner.clock_started()
+        owner.schedule(self)
+        owner.pump()
+        if self.unsent > owner.write_buffer:
+            self._set_writing(True)
+        if self.unsent and self.stalled_since == UNSET:
+            owner.clock_started()
 
     def take(self, limit: int) -> bytes:
         queue: Any = self._queue
