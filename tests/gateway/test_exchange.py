@@ -152,6 +152,7 @@ def message_for(kind: int, path: str) -> dict[str, Any]:
             response.ZEROCOPYSEND: {"file": 0, "count": 0},
             response.EARLY_HINT: {"links": [b"</a>; rel=preload"]},
             response.TRAILERS: {"headers": [(b"x-sum", b"1")]},
+            response.PUSH: {"path": "/style.css", "headers": [(b"accept", b"text/css")]},
         }[kind]
     )
     return message

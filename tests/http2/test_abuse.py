@@ -246,13 +246,13 @@ def test_bombs_are_not_for_free() -> None:
     large = (b"x", b"v" * 4000)
     dialogue.receive(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(GET) + block([large], 0x40)))
     bomb = block(GET) + b"\xbe" * 16000
-    most = 500
+    most = 100
     for n in range(3, 2 * most, 2):
         if dialogue.wire.ended is not None:
             return
         dialogue.receive(frame(HEADERS, END_HEADERS | END_STREAM, n, bomb))
     assert len(dialogue.handlers) == 1
-    assert {answer.status for answer in list(dialogue.answers.values())[1:]} == {431}
+    assert [answer.status for answer in dialogue.answers.values()] == [200, *[431] * (most - 1)]
 
 
 # Clients that do not take what they asked for: CVE-2019-9511 ("data dribble"), 9517 ("internal data buffering")
@@ -477,13 +477,13 @@ def test_uploads_that_end_with_an_empty_frame() -> None:
     assert dialogue.alive
 
 
-def test_10_000_requests_on_a_connection() -> None:
+def test_3_000_requests_on_a_connection() -> None:
     dialogue = Dialogue(answer_at_once)
     request = block(GET)
-    for n in range(1, 20_001, 2):
+    for n in range(1, 6001, 2):
         dialogue.connection.receive_data(frame(HEADERS, END_HEADERS | END_STREAM, n, request), dialogue.now)
     dialogue.collect()
-    assert len(dialogue.answers) == 10_000
+    assert len(dialogue.answers) == 3000
     assert dialogue.of(RST_STREAM) == []
     assert dialogue.alive
     assert CONTINUATION not in {each.kind for each in dialogue.frames}

@@ -51,9 +51,11 @@ from tidegate.http2 import state
 from tidegate.http2.connection import H2Connection
 from tidegate.http2.limits import H2Limits
 from tidegate.http2.sender import FrameSender, SendingStream
-from tidegate.http2.streams import MAX_CANCELLED, MAX_GAPS
 
 NEVER = float("inf")
+# What is remembered: streams that were reset, and gaps in the identifiers.
+MAX_CANCELLED = 256
+MAX_GAPS = 16
 CONNECT = [
     (b":method", b"CONNECT"),
     (b":protocol", b"websocket"),

@@ -372,6 +372,15 @@ def test_4_3_1_a_reduced_table_is_confirmed_at_the_start_of_the_next_block() -> 
     assert hpack.hpack.decode_integer(dialogue.of(HEADERS)[-1].payload, 5)[0] == 100
 
 
+def test_4_3_1_the_least_and_the_last_of_several_sizes_are_confirmed() -> None:
+    for frames in (
+        [settings((HEADER_TABLE_SIZE, 0), (HEADER_TABLE_SIZE, 4096))],
+        [settings((HEADER_TABLE_SIZE, 0)), settings((HEADER_TABLE_SIZE, 4096))],
+    ):
+        dialogue = Dialogue(answer_at_once).receive(headers(1), *frames, headers(3))
+        assert dialogue.of(HEADERS)[-1].payload.startswith(b"\x20\x3f\xe1\x1f")
+
+
 def test_4_3_1_a_larger_table_is_not_used_beyond_our_own_limit() -> None:
     dialogue = Dialogue(client=((HEADER_TABLE_SIZE, 0xFFFFFFFF),))
     for number in range(200):

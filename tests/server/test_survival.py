@@ -170,7 +170,7 @@ def test_hostile_bytes_on_many_connections(server):
     for data in (
         b"\0" * 1000,
         b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nMS\r\n\r\n",
         b"GET\r\n",
         b"\r\n" * 10,
     ):

@@ -390,6 +390,8 @@ class FrameReceiver(StreamTable):
         self.spend(1 + len(payload) // 64)
         before = self.peer.initial_window
         self.peer.receive(payload)
+        # RFC 7541 §4.2: the encoder signals the least as well as the last.
+        self.encoder.set_max_table_size(self.peer.least_table_size)
         self.encoder.set_max_table_size(self.peer.header_table_size)
         change = self.peer.initial_window - before
         if change:

@@ -24,10 +24,18 @@ class PeerSettings:
     `max_frame` is the largest payload that we send: the peer's limit, or our own.
     """
 
-    __slots__ = ("enable_push", "header_table_size", "initial_window", "max_frame", "max_streams")
+    __slots__ = (
+        "enable_push",
+        "header_table_size",
+        "initial_window",
+        "least_table_size",
+        "max_frame",
+        "max_streams",
+    )
 
     def __init__(self) -> None:
         self.header_table_size = 4096
+        self.least_table_size = 4096  # since the frame before the last one
         self.enable_push = True
         self.max_streams = frames.MAX_STREAM_ID
         self.initial_window = frames.DEFAULT_WINDOW
@@ -35,6 +43,7 @@ class PeerSettings:
 
     def receive(self, payload: bytes) -> None:
         """Take a SETTINGS frame's payload, a multiple of 6 octets. Raises ProtocolError."""
+        self.least_table_size = self.header_table_size
         for i in range(0, len(payload), 6):
             key = int.from_bytes(payload[i : i + 2], "big")
             value = int.from_bytes(payload[i + 2 : i + 6], "big")
@@ -42,6 +51,7 @@ class PeerSettings:
                 raise ProtocolError(frames.PROTOCOL_ERROR, f"SETTINGS {key} is neither 0 nor 1")
             if key == HEADER_TABLE_SIZE:
                 self.header_table_size = value
+                self.least_table_size = min(value, self.least_table_size)
             elif key == ENABLE_PUSH:
                 self.enable_push = value == 1
             elif key == MAX_CONCURRENT_STREAMS:

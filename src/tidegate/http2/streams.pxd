@@ -8,7 +8,6 @@ from tidegate.http2.stream cimport H2Stream
 
 cdef int IDLE, CLOSED, CANCELLED, SEND_RESET, UNEXPECTED, STREAM_ENDED, LONG_CLOSED, COLUMNS
 cdef bytes TABLE
-cdef Py_ssize_t MAX_CANCELLED, MAX_GAPS
 
 
 cdef class StreamTable(FrameSender):

@@ -101,6 +101,7 @@ class StreamTable(FrameSender):
             raise ProtocolError(STREAM_CLOSED, f"{state.EVENTS[event]} in state {state.STATES[now]}")
         if after == STREAM_ENDED:
             self.fail_stream(stream_id, stream, STREAM_CLOSED)
+            self.cancelled(stream_id)  # the rest of that frame, and others that are on their way
         else:
             self.spend(1)
         return None
