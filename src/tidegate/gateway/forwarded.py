@@ -125,6 +125,8 @@ class Forwarding:
                 if forwarded is None:
                     forwarded = []
                 forwarded.append(value)
+        if node is proto is host is port is prefix is forwarded is None:
+            return peers
 
         client = peers.client
         hop = 0
@@ -145,6 +147,7 @@ class Forwarding:
             scheme = SCHEMES.get(proto.lower(), scheme)
         if host is not None or port is not None:
             _set_host(head, host, port, scheme)
+        # Without the extension `tls`: a certificate is the proxy's.
         return Peers(client, peers.server, scheme, None if prefix is None else root_path(prefix))
 
     def _walk(self, value: bytes, client: tuple[str, int] | None) -> tuple[tuple[str, int] | None, int]:
