@@ -22,7 +22,9 @@ else
 	@$(BIN)/tidegate --app-dir examples hello:app
 endif
 
-test: lint test-compiled test-pure
+# The tests of both builds at a time.
+test: lint
+	$(MAKE) --no-print-directory -j2 --output-sync=line test-compiled test-pure
 
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -6,6 +6,7 @@ environment that it needs is made once, in .cache/autobahn, from a Python 2.7 th
 $PYTHON27.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -68,6 +69,15 @@ def find_python27() -> str:
 def install() -> Path:
     """The suite's command, with its environment made if need be. Raises NoPython27, CalledProcessError."""
     command = CACHE / "v27" / "bin" / "wstest"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # The tests of both builds may come here at a time.
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(command)
+    return command
+
+
+def _install(command: Path) -> None:
     if not command.exists():
         python27 = find_python27()
         maker = CACHE / "virtualenv"
@@ -77,7 +87,6 @@ def install() -> Path:
         pip = str(CACHE / "v27" / "bin" / "pip")
         run(pip, "install", "-q", *NEEDED)
         run(pip, "install", "-q", "--no-deps", SUITE)
-    return command
 
 
 def run(*command: str) -> None:

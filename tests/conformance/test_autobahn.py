@@ -1,5 +1,6 @@
 """Autobahn's quick cases, and a sample of the slow ones; `make conformance` runs all of them."""
 
+import os
 import subprocess
 
 import pytest
@@ -39,7 +40,7 @@ def suite() -> None:
 @pytest.mark.parametrize("cases", [QUICK, SAMPLE], ids=["quick", "sample"])
 def test_no_case_fails_or_is_non_strict_or_unimplemented(cases: list[str]) -> None:
     with start_server("--no-access-log", app="echo:app", app_dir=APPS) as server:
-        verdicts = judge(f"ws://{server.host}:{server.port}/", cases, report="test")
+        verdicts = judge(f"ws://{server.host}:{server.port}/", cases, report=f"test-{os.getpid()}")
         assert len(verdicts) >= len(cases)
         assert failures(verdicts) == {}
         assert "Traceback" not in server.log
