@@ -44,6 +44,14 @@ def test_idle_before_the_first_octet(before: bytes) -> None:
     assert dialogue.connection.idle_since == NEVER
 
 
+def test_only_an_idle_connection_makes_room() -> None:
+    idle, busy = Dialogue(), Dialogue().receive(GET)
+    for dialogue in (idle, busy):
+        dialogue.connection.close_idle()
+    assert idle.wire.ended == CLOSED
+    assert busy.wire.ended is None
+
+
 def test_keep_alive() -> None:
     dialogue = Dialogue(keep_alive_timeout=5.0, idle_timeout=1.0).receive(GET)
     assert dialogue.connection.next_timeout() == NEVER
