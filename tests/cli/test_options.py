@@ -43,7 +43,7 @@ OTHER = {
     "ssl_certfile": "a.pem", "ssl_keyfile": "a.pem", "ssl_keyfile_password": "secret", "ssl_ca_certs": "ca.pem",
     "ssl_cert_reqs": "2", "ssl_ciphers": "ECDHE+AESGCM", "ssl_min_version": "1.3", "ssl_alpn": "http/1.1",
     "ssl_keylog_file": "keys.log", "ssl_handshake_timeout": "9", "ssl_max_handshakes": "9",
-    "ssl_reload_interval": "9", "ssl_ktls": "false", "ssl_hsts": "max-age=9", "ssl_redirect_port": "9",
+    "ssl_reload_interval": "9", "ssl_ktls": "true", "ssl_hsts": "max-age=9", "ssl_redirect_port": "9",
     "log_level": "debug", "log_config": "log.ini", "access_log": "false", "log_format": "json",
     "access_log_template": "{status}",
     "access_log_websocket_template": "{close_code}", "use_colors": "true", "request_id_header": "x-trace",

@@ -41,7 +41,7 @@ def large(tmp_path_factory):
 def shared_server(request, site):
     binds = (Bind(port=0, scheme="https"),)
     with serving(
-        loop=request.param, tls=TLS(certfile=(str(site),)), binds=binds, timeouts={"write": 0.6}
+        loop=request.param, tls=TLS(certfile=(str(site),), ktls=True), binds=binds, timeouts={"write": 0.6}
     ) as server:
         yield server
 

@@ -82,9 +82,9 @@ class TLS(Section):
         none="off",
     )
     ktls: bool = option(
-        True,
+        False,
         Flag(),
-        "Let the kernel encrypt, and send files from its cache, where it can (its module tls is loaded).",
+        "Let the kernel encrypt, and send files from its cache, where it can (its module tls is loaded); on trial.",
     )
     hsts: str | None = option(
         None,
