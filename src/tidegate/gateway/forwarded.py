@@ -125,7 +125,7 @@ class Forwarding:
                 if forwarded is None:
                     forwarded = []
                 forwarded.append(value)
-        if node is proto is host is port is prefix is forwarded is None:
+        if forwarded is None and all(each is None for each in (node, proto, host, port, prefix)):
             return peers
 
         client = peers.client

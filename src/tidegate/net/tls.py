@@ -242,8 +242,8 @@ def tls_extension(transport: Any) -> dict[str, Any]:
         leaf = connected.getpeercert(True)
         if leaf is not None:
             # A resumed session has the certificate, and no chain; ssl has the chain since Python 3.13.
-            received = getattr(connected, "get_unverified_chain", None)
-            chain = [leaf, *(received()[1:] if received is not None else ())]
+            received: Any = getattr(connected, "get_unverified_chain", list)()
+            chain = [leaf, *(received or ())[1:]]
     return {
         "server_cert": context.certificate,
         "client_cert_chain": [ssl.DER_cert_to_PEM_cert(each) for each in chain],
