@@ -290,7 +290,7 @@ class Handshake(TimedWire):
             "ssl_shutdown_timeout": max(0.5, acceptor.linger),
         }
         try:
-            connect = None if context.logs_keys else _fast_connect()
+            connect = None if context.needs_python else _fast_connect()
             if connect is None:
                 # Where OpenSSL calls Python's ssl module back, the connection has to be the module's own.
                 await acceptor.loop.connect_accepted_socket(self._factory, connected, **options)

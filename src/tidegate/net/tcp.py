@@ -449,6 +449,16 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def _end_secure(self) -> None:
         self._flushing = False
+        acceptor = self._acceptor
+        if (
+            self._state == LINGERING
+            and self._local_size is None
+            and isinstance(acceptor.loop, asyncio.BaseEventLoop)
+        ):
+            # asyncio's own TLS takes what comes behind its close_notify for an error, and resets the connection.
+            self._linger_until = acceptor.wheel.now + acceptor.linger
+            acceptor.wheel.schedule(self, self._linger_until)
+            return
         # Sends close_notify (RFC 8446 §6.1), then discards what comes until the peer's. Not aborted then, where nobody
         # has to linger: aiofastnet's transports, with their buffers, live on until the time for it is over.
         self._transport.close()
@@ -515,7 +525,11 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             self._stalled_since = UNSET
             after = now + acceptor.write_timeout
             if self._state == LINGERING and now >= self._linger_until:
-                self._transport.abort()
+                if self._secure:
+                    self._linger_until = NEVER
+                    self._transport.close()
+                else:
+                    self._transport.abort()
                 return
         if self._state == OPEN and self._connection is not None:
             self._connection.handle_timeout(now)

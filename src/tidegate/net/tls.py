@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import ssl
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any, Final
@@ -21,6 +22,7 @@ REQUESTS: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "requir
 BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 END: Final = "-----END CERTIFICATE-----"
 SETTLE: Final = 1.0  # seconds between two looks at files that are being replaced
+SESSIONS_ARE_CONNECTIONS: Final = sys.version_info >= (3, 12)
 STAMP = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -43,6 +45,12 @@ class ServerContext(ssl.SSLContext):
         """Ask clients for a certificate, as `mode` says."""
         ssl.SSLContext.verify_mode.fset(self, mode)  # type: ignore[attr-defined]
         self.requests_certificate = mode != ssl.CERT_NONE
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether connections have to be the ssl module's own: for its key log, and since Python 3.12 for the session
+        id context, without which OpenSSL lets no client that has shown a certificate resume its session."""
+        return self.logs_keys or (self.requests_certificate and SESSIONS_ARE_CONNECTIONS)
 
     def look_for_kernel_tls(self, transport: Any) -> None:
         """Ask the kernel no more where OpenSSL was built without: aiofastnet is slower when it asks in vain."""
