@@ -125,7 +125,14 @@ class Forwarding:
                 if forwarded is None:
                     forwarded = []
                 forwarded.append(value)
-        if forwarded is None and all(each is None for each in (node, proto, host, port, prefix)):
+        if (
+            forwarded is None
+            and node is None
+            and proto is None
+            and host is None
+            and port is None
+            and prefix is None
+        ):
             return peers
 
         client = peers.client
