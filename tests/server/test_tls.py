@@ -662,8 +662,15 @@ def test_each_address_has_its_own_settings(authority, site, client_certificate):
             assert client.request().status == 200
 
 
+def received(client) -> bytes:
+    data = client.socket.recv(65536)
+    assert data, "the connection has ended"
+    return data
+
+
 def test_shutdown_lets_a_handshake_come_to_its_end(authority, site):
-    with https(TLS(certfile=(str(site),))) as server:
+    patient = {"shutdown_idle": 5.0, "graceful_shutdown": 10.0}
+    with https(TLS(certfile=(str(site),)), timeouts=patient) as server:
         server.app = hello
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = authority.client_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -679,7 +686,7 @@ def test_shutdown_lets_a_handshake_come_to_its_end(authority, site):
                     client.do_handshake()
                     break
                 except ssl.SSLWantReadError:
-                    incoming.write(connected.socket.recv(65536))
+                    incoming.write(received(connected))
             client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             connected.send(outgoing.read())
             answer = b""
@@ -687,5 +694,5 @@ def test_shutdown_lets_a_handshake_come_to_its_end(authority, site):
                 try:
                     answer += client.read()
                 except ssl.SSLWantReadError:
-                    incoming.write(connected.socket.recv(65536))
+                    incoming.write(received(connected))
             assert answer.startswith(b"HTTP/1.1 200")
