@@ -91,7 +91,9 @@ def test_a_large_file(server, client, large, how):
     assert response.status == 200
     assert digest.hexdigest() == hashlib.sha256(large.read_bytes()).hexdigest()
     assert server.wait_for_end() is None
-    eventually(lambda: len(os.listdir("/proc/self/fd")) == before)
+    eventually(
+        lambda: len(os.listdir("/proc/self/fd")) <= before
+    )  # those of the test before may go meanwhile
 
 
 def test_files_between_other_content(server, client, large):
@@ -133,7 +135,9 @@ def test_a_reader_that_stalls_within_a_file_is_cut(server, authority, large):
             client.take(LARGE)
     server.wait_for_end()
     assert isinstance(server.escaped[0], ClientDisconnected | None)
-    eventually(lambda: len(os.listdir("/proc/self/fd")) == before)
+    eventually(
+        lambda: len(os.listdir("/proc/self/fd")) <= before
+    )  # those of the test before may go meanwhile
 
 
 def test_a_file_that_becomes_shorter_cuts_the_answer(server, client, tmp_path):
