@@ -1,6 +1,7 @@
 """HTTP/2 by hand over the real server: what the gateway makes of its streams."""
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -148,12 +149,17 @@ def test_an_application_that_fails_before_its_answer(server: Serving, client: Cl
 
 
 def test_a_client_that_cancels(server: Serving, client: Client) -> None:
+    started = threading.Event()
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        started.set()
         while (await receive())["type"] != "http.disconnect":
             pass
 
     server.app = app
     client.send(headers(1, [(b":method", b"POST"), *GET[1:]], end=False))
+    # Headers and reset in one read start no application.
+    assert started.wait(10)
     client.send(data(1, b"abc"))
     client.send(b"\0\0\4\3\0\0\0\0\1\0\0\0\x08")
     assert server.wait_for_end() is None
