@@ -6,11 +6,12 @@ fields by `tidegate.cli.options`.
 """
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from tidegate.config.bind import ADDRESS_FORMS, PROXY_PROTOCOLS, Address, Bind
+from tidegate.config.limits import Limits, Timeouts
 from tidegate.config.option import (
     Choice,
     ConfigError,
@@ -20,20 +21,17 @@ from tidegate.config.option import (
     HeaderField,
     ImportString,
     Integer,
-    Kind,
-    Number,
-    Octal,
     Option,
     Seconds,
     Section,
     Size,
     Text,
     TrustedPeer,
-    did_you_mean,
     option,
     option_of,
 )
 from tidegate.config.tls import TLS
+from tidegate.config.workers import Workers
 
 __all__ = [
     "OPTIONS",
@@ -50,385 +48,6 @@ __all__ = [
     "WebSockets",
     "Workers",
 ]
-
-ADDRESS_FORMS: Final = "HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N"
-PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "any")
-_PROXY_PROTOCOL_SUFFIX: Final = "?proxy-protocol="
-Scheme = Literal["", "http", "https", "redirect"]
-SCHEMES: Final[dict[str, Scheme]] = {"http": "http", "https": "https", "redirect": "redirect"}
-
-
-class Address(Kind):
-    """A `Bind`, as text: HOST:PORT, [IPv6]:PORT, unix:PATH or fd://N, behind http://, https:// or redirect://.
-
-    In TOML also as a table: that text as `address`, with options of TLS that hold for this address alone.
-    """
-
-    metavar = "ADDRESS"
-
-    def parse(self, text: str) -> "Bind":
-        return Bind.parse(text)
-
-    def convert(self, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        settings = {}
-        for key, setting in value.items():
-            if key != "address":
-                settings[key.replace("-", "_")] = setting
-        if not isinstance(value.get("address"), str):
-            raise ValueError(f"{value!r} has no address: give address = {ADDRESS_FORMS}")
-        known = {option.name: (option, name) for name, option in _tls_options()}
-        own = []
-        for name, setting in settings.items():
-            if name not in known:
-                key = name.replace("_", "-")
-                close = did_you_mean(key, (option.key for option, _ in known.values()))
-                raise ValueError(f'"{key}" is not an option of an address{close or ": give those of TLS"}')
-            option, attribute = known[name]
-            try:
-                own.append((attribute, option.read(setting)))
-            except ValueError as error:
-                raise ValueError(f"{option.key}: {error}") from None
-        return dataclasses.replace(Bind.parse(value["address"]), tls=tuple(own))
-
-    def check(self, value: Any) -> None:
-        if not isinstance(value, Bind):
-            raise ValueError(f"{value!r} is not an address: give {ADDRESS_FORMS}")
-
-
-@dataclass(frozen=True, slots=True)
-class Bind(Section):
-    """One address to listen on: `host` and `port` where `kind` is tcp, `path` where unix, `fd` where fd.
-
-    `scheme` is what is spoken there: http, https, or redirect, which sends clients to https; where it is empty, https
-    if there is a certificate, else http. `tls` has fields of `TLS` that are this address's own, and their values.
-    `proxy_protocol` is this address's own, or empty for `--proxy-protocol`; as text it stands behind the address:
-    HOST:PORT?proxy-protocol=v2.
-    Its options are the shorthands for a single address.
-    """
-
-    group = "Binding"
-
-    kind: Literal["tcp", "unix", "fd"] = "tcp"
-    host: str = option(
-        "127.0.0.1",
-        Text("HOST", r"[^\s\x00\[\]/]+", "a host name or an IP address, such as 0.0.0.0 or ::"),
-        "Listen on this host name or IP address; `::` takes IPv4 too.",
-    )
-    port: int = option(8000, Integer(0, 65535), "Listen on this port; 0 takes a free one and prints it.")
-    path: str = option("", Text("PATH"), "Listen on a Unix socket at this path.", name="uds")
-    fd: int = option(-1, Integer(-1), "Listen on this inherited file descriptor, a bound socket.")
-    proxy_protocol: str = ""
-    scheme: Scheme = ""
-    tls: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
-
-    def __post_init__(self) -> None:
-        # Named, since the zero-argument form looks for the class that slots=True replaced.
-        Section.__post_init__(self)
-        if self.kind not in ("tcp", "unix", "fd"):
-            raise ConfigError(f"kind: {self.kind!r} is not a kind of address: give tcp, unix or fd")
-        if self.proxy_protocol and self.proxy_protocol not in PROXY_PROTOCOLS:
-            raise ConfigError(
-                f"proxy_protocol: {self.proxy_protocol!r} is not a choice: give {' or '.join(PROXY_PROTOCOLS)}"
-            )
-        if self.scheme and self.scheme not in SCHEMES:
-            raise ConfigError(f"scheme: {self.scheme!r} is not known: give {' or '.join(SCHEMES)}")
-        if self.kind == "unix" and not self.path:
-            raise ConfigError("uds: the path is empty: give the path of the Unix socket")
-        if (
-            self.kind == "unix" and len(os.fsencode(self.path)) > 107
-        ):  # unix(7): sun_path is 108 octets, NUL included
-            raise ConfigError(
-                f"uds: {self.path!r} is longer than the 107 octets that a Unix socket's path may have"
-            )
-        if self.kind == "fd" and self.fd < 0:
-            raise ConfigError("fd: the descriptor is missing: give its number, 0 or more")
-
-    @classmethod
-    def parse(cls, text: str) -> "Bind":
-        """The address in `text`, as `Address` describes it. Raises ValueError."""
-        text = text.strip()
-        before, separator, rest = text.partition("://")
-        if separator and before in SCHEMES:
-            return dataclasses.replace(cls.parse(rest), scheme=SCHEMES[before])
-        try:
-            before, separator, version = text.rpartition(_PROXY_PROTOCOL_SUFFIX)
-            if separator:
-                return dataclasses.replace(cls.parse(before), proxy_protocol=version)
-            if text.startswith("unix:"):
-                return cls(kind="unix", path=text.removeprefix("unix:"))
-            if text.startswith("fd://"):
-                return cls(kind="fd", fd=Integer().parse(text.removeprefix("fd://")))
-            host, _, port = text.rpartition(":")
-            if not host:
-                raise ValueError(
-                    f"{text!r} has no host or no port: give {ADDRESS_FORMS}, such as 0.0.0.0:8000"
-                )
-            if host.startswith("[") and host.endswith("]"):
-                host = host[1:-1]
-            elif ":" in host:
-                raise ValueError(
-                    f"{text!r} is ambiguous: write an IPv6 address in brackets, such as [::1]:8000"
-                )
-            return cls(host=host, port=Integer(0, 65535).parse(port))
-        except ConfigError as error:
-            raise ValueError(str(error).partition(": ")[2]) from None
-
-    @property
-    def address(self) -> str:
-        """Where it listens, without the scheme."""
-        if self.kind == "unix":
-            return f"unix:{self.path}"
-        if self.kind == "fd":
-            return f"fd://{self.fd}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def __str__(self) -> str:
-        text = f"{self.scheme}://{self.address}" if self.scheme else self.address
-        return f"{text}{_PROXY_PROTOCOL_SUFFIX}{self.proxy_protocol}" if self.proxy_protocol else text
-
-
-@dataclass(frozen=True, slots=True)
-class Limits(Section):
-    """Counts, and sizes in octets. None is unlimited."""
-
-    group = "Limits"
-    prefix = "limit_"
-
-    request_line: int = option(8192, Size(16, 2**20), "Longest request line; a longer one is answered 414.")
-    head: int = option(
-        65536,
-        Size(128, 2**24),
-        "Largest header section, request line included; a larger one is answered 431.",
-        aliases=("h11_max_incomplete_event_size",),
-    )
-    fields: int = option(100, Integer(1, 65536), "Most header fields in a request; more are answered 431.")
-    body: int | None = option(
-        None, Size(), "Largest request body; a larger one is answered 413.", none="unlimited"
-    )
-    trailers: int = option(8192, Size(0, 2**24), "Largest trailer section of a request.")
-    pipelined: int = option(
-        16, Integer(1, 65536), "Most requests that wait for their turn on one connection."
-    )
-    connections: int = option(
-        10_000,
-        Integer(1),
-        "Most open connections; at the limit the one that was idle longest is closed, then accepting pauses.",
-    )
-    concurrency: int | None = option(
-        None, Integer(1), "Most requests in the application at once; more are answered 503.", none="unlimited"
-    )
-    queue_delay: float | None = option(
-        None,
-        Number(0.005, 60.0),
-        "In an overload, answer 503 to requests that waited longer than this many seconds for the event loop.",
-        none="off",
-    )
-    queue_delay_interval: float = option(
-        0.1,
-        Number(0.01, 60.0),
-        "Overload is when all requests waited longer than --limit-queue-delay for so many seconds.",
-    )
-    exempt: tuple[str, ...] = option(
-        (),
-        Text("PATH", r"/[^\x00?#]*", "a path, such as /healthz"),
-        "Serve requests for this path beyond --limit-concurrency and --limit-queue-delay.",
-        repeatable=True,
-    )
-    read_buffer: int = option(
-        65536, Size(1024, 2**30), "Unread body at which reading from a connection pauses."
-    )
-    write_buffer: int = option(
-        65536, Size(1024, 2**30), "Unsent octets at which the application's send() waits."
-    )
-    drain: int = option(
-        65536,
-        Size(0, 2**30),
-        "Most of a body the application left unread that is read to keep the connection.",
-    )
-    h2_streams: int = option(100, Integer(1, 65536), "Most concurrent requests on one HTTP/2 connection.")
-    h2_frame: int = option(16384, Size(16384, 2**20), "Largest HTTP/2 frame that is taken.")
-    h2_window: int = option(
-        65535,
-        Size(1, 2**31 - 1),
-        "Unread body that an HTTP/2 client may send for one request, to begin with.",
-    )
-    h2_max_window: int = option(
-        2**20,
-        Size(1, 2**31 - 1),
-        "The same, for a client that sends fast and an application that reads as fast.",
-    )
-    h2_connection_window: int = option(
-        4 * 2**20,
-        Size(65535, 2**31 - 1),
-        "What an HTTP/2 client may send at once on one connection, and the most that its windows grow together.",
-    )
-    h2_resets: int = option(
-        500, Integer(1), "Most HTTP/2 requests that a client may cancel, or break, in 10 seconds."
-    )
-    h2_control: int = option(
-        2000,
-        Integer(100),
-        "Most HTTP/2 frames of no use (as PING and SETTINGS) in 10 seconds, beyond those that requests need.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts(Section):
-    """Seconds, but for `min_body_rate`, which is octets per second."""
-
-    group = "Timeouts"
-    prefix = "timeout_"
-
-    idle: float = option(75.0, Seconds(above=True), "Close a connection that sent nothing for this long.")
-    keep_alive: float = option(75.0, Seconds(above=True), "Close a connection that is idle between requests.")
-    keep_alive_busy: float = option(
-        10.0, Seconds(above=True), "Both of these, while more than 80 % of --limit-connections are open."
-    )
-    head: float = option(
-        30.0,
-        Seconds(above=True),
-        "Time from a request's first byte to the end of its header section; then 408.",
-    )
-    min_body_rate: float = option(
-        240.0,
-        Number(0.0, 1e12),
-        "Slowest request body, in octets per second, while the server waits for it; 0 is no limit.",
-        name="min_body_rate",
-    )
-    body_rate_window: float = option(
-        30.0, Seconds(above=True), "Time over which --min-body-rate is averaged.", name="body_rate_window"
-    )
-    proxy_header: float = option(
-        5.0, Seconds(above=True), "Close a connection whose PROXY header is not whole by then."
-    )
-    write: float = option(
-        60.0, Seconds(above=True), "Cut a connection whose peer takes nothing for this long."
-    )
-    linger: float = option(
-        2.0, Seconds(), "Discard input after the last answer for this long, so that a reset does not eat it."
-    )
-    h2_settings: float = option(
-        10.0, Seconds(above=True), "Time for an HTTP/2 client's preface, and for it to acknowledge ours."
-    )
-    h2_ping: float | None = option(
-        30.0,
-        Seconds(above=True),
-        "Ping an HTTP/2 client that has open requests, and sends nothing.",
-        none="off",
-    )
-    h2_ping_answer: float = option(
-        20.0, Seconds(above=True), "Time for the answer to such a ping; then the connection is cut."
-    )
-    graceful_shutdown: float = option(
-        15.0,
-        Seconds(),
-        "On shutdown, wait this long for answers in flight; then applications see a disconnect.",
-    )
-    shutdown_idle: float = option(
-        2.0, Seconds(), "On shutdown, leave idle connections this long for one more request."
-    )
-    shutdown_cancel: float = option(
-        5.0, Seconds(), "Cancel what still runs this long after --timeout-graceful-shutdown."
-    )
-    lifespan_shutdown: float = option(
-        5.0, Seconds(), "Wait this long for the application's lifespan shutdown."
-    )
-
-
-class WorkerCount(Integer):
-    """A number of worker processes; 0 is as many as this process may use processors: `auto`."""
-
-    metavar = "NUMBER|auto"
-
-    def __init__(self) -> None:
-        super().__init__(0, 1024)
-
-    def parse(self, text: str) -> int:
-        return 0 if text.strip().lower() == "auto" else super().parse(text)
-
-    def format(self, value: int) -> str:
-        return str(value) if value else "auto"
-
-    @property
-    def range(self) -> str:
-        return f"1 to {self.maximum}, or auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Workers(Section):
-    """The processes that a supervisor starts, watches and replaces."""
-
-    group = "Processes"
-
-    count: int | None = option(
-        None,
-        WorkerCount(),
-        "Serve with so many worker processes; `auto` is one for each processor.",
-        name="workers",
-        none="off",
-    )
-    preload: bool = option(
-        False, Flag(), "Import the application once, in a fork server, and fork the workers from it."
-    )
-    requests: int | None = option(
-        None,
-        Integer(1),
-        "Replace a worker that has begun about so many requests.",
-        name="recycle_requests",
-        none="off",
-        aliases=("limit_max_requests", "max_requests"),
-    )
-    age: float | None = option(
-        None, Seconds(above=True), "Replace a worker that is this old.", name="recycle_age", none="off"
-    )
-    memory: int | None = option(
-        None,
-        Size(2**20),
-        "Replace a worker whose resident memory is larger than this.",
-        name="recycle_memory",
-        none="off",
-    )
-    jitter: float = option(
-        0.1,
-        Number(0.0, 1.0),
-        "Share by which a worker's own limits may lie, at random, below --recycle-*.",
-        name="recycle_jitter",
-    )
-    boot: float | None = option(
-        None,
-        Seconds(above=True),
-        "End a worker that has not come up in this time.",
-        name="timeout_boot",
-        none="off",
-    )
-    stall_log: float = option(
-        5.0,
-        Seconds(above=True),
-        "Log the stacks of a worker whose event loop has not turned for this long.",
-        name="timeout_stall_log",
-    )
-    stall: float = option(
-        30.0,
-        Seconds(above=True),
-        "Replace a worker whose event loop has not turned for this long.",
-        name="timeout_stall",
-    )
-    pid_file: str | None = option(
-        None, Text("FILE"), "Write the supervisor's process id to this file.", none="none"
-    )
-    user: str | None = option(None, Text("USER"), "Run the workers as this user, a name or id.", none="none")
-    group_name: str | None = option(
-        None,
-        Text("GROUP"),
-        "Run the workers as this group, a name or id; by default the user's.",
-        name="group",
-        none="none",
-    )
-    umask: int | None = option(
-        None, Octal(), "File mode creation mask of the workers, in octal.", none="none"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -739,11 +358,6 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "tls": TLS,
 }
 """What `Config` holds beside its own options, by attribute."""
-
-
-def _tls_options() -> Iterator[tuple[str, Option]]:
-    for declared in fields(TLS):
-        yield declared.name, option_of(TLS, declared, ("tls",))
 
 
 def _options() -> Iterator[Option]:
