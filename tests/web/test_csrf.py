@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,9 @@ from tidegate.web.middleware.csrf import CSRFMiddleware, parse_origin
 from tidegate.web.responses import JSONResponse, PlainTextResponse, Response
 from tidegate.web.routing import Mount, Route, WebSocketRoute
 from tidegate.web.testclient import TestClient, WebSocketDenialResponse
-from tidegate.web.websockets import WebSocket
+
+if TYPE_CHECKING:
+    from tidegate.web.websockets import WebSocket
 
 pytestmark = pytest.mark.anyio
 
