@@ -330,7 +330,7 @@ async def test_the_refusal_has_the_application_s_page_and_goes_through_the_middl
     assert await statuses(app, 2) == [200, 429]
     sent = await ask(app)
     assert sent.headers["content-type"] == "application/json"
-    assert sent.headers["retry-after"] == "60"
+    assert 0 < int(sent.headers["retry-after"]) <= 60
     assert (await call(app, "/free")).status == 200
 
 
