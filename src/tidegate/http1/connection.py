@@ -402,7 +402,8 @@ class H1Connection(StreamOwner):
                 try:
                     i = self._receive_content(data, i)
                 except RequestError:
-                    self._handler = None  # it has not been started: there is nothing to tell it
+                    self._handler = None
+                    handler.discarded()
                     raise
             if self._state == CONTENT:
                 self._timeout_changed()

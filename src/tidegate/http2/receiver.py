@@ -224,6 +224,8 @@ class FrameReceiver(StreamTable):
             handler.request_refused(error.status)
             stream.abandon()
         else:
+            if handler is not None:
+                handler.discarded()
             self._request_refused(error, stream.request)
         self._answer_error(stream, error)
         if handler is not None and stream.started:

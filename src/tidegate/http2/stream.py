@@ -150,6 +150,8 @@ class H2Stream(SendingStream):
         self._head = None
         self._trailers = None
         self._early = None
+        if self.handler is not None and not self.started:
+            self.handler.discarded()
         self.handler = None
         self._owner.unschedule(self)
         self.unsent = 0

@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from tidegate.gateway.application import Gateway
+from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.forwarded import Forwarding
 from tidegate.gateway.scope import Peers
@@ -96,7 +96,7 @@ class Acceptor:
         write_timeout: float,
         write_buffer: int,
         linger: float,
-        open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
+        open_websocket: Callable[[Stream, RequestHead, Peers], Exchange] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
         forwarding: Forwarding | None = None,
@@ -566,9 +566,14 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             peers = self._find_peers()
         if head.forwarded and peers.trusted and acceptor.forwarding is not None:
             peers = acceptor.forwarding.peers(head, peers)
+        handler: Exchange
         if head.protocol == b"websocket" and acceptor.open_websocket is not None:
-            return acceptor.open_websocket(stream, head, peers)
-        return HTTPExchange(gateway, stream, head, peers)
+            handler = acceptor.open_websocket(stream, head, peers)
+        else:
+            handler = HTTPExchange(gateway, stream, head, peers)
+        if gateway.max_exchanges >= 0:
+            handler.reserve()
+        return handler
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:
         """The connection's `request_refused`."""
