@@ -1118,11 +1118,46 @@ def test_content_whose_length_is_too_large() -> None:
     assert dialogue.handlers == []
 
 
-def test_trailers_that_are_too_large() -> None:
-    dialogue = Dialogue(max_fields=3).receive(post(1))
-    dialogue.receive(headers(1, [(b"a", b"b")] * 4))
-    assert dialogue.resets == {1: PROTOCOL_ERROR}
+LARGE_TRAILERS = {
+    "fields": ({"max_fields": 4}, [(b"a", b"b")] * 5),
+    "list": ({"max_header_list": 300}, [(b"a", b"b" * 300)]),
+    "trailers": ({"max_trailers": 100}, [(b"aa", b"b" * 16), (b"cc", b"d" * 17)]),
+}
+
+
+@pytest.mark.parametrize(("limits", "fields"), LARGE_TRAILERS.values(), ids=LARGE_TRAILERS)
+def test_trailers_that_are_too_large(limits: dict[str, int], fields: list[tuple[bytes, bytes]]) -> None:
+    """RFC 6585 §5, where the answer has not begun; what begins as tunnel or answer is cut."""
+    for before in ([post(1)], [post(1), data(1, b"content")]):
+        for pieces in ([*before, headers(1, fields)], [b"".join([*before, headers(1, fields)])]):
+            dialogue = Dialogue(**limits).receive(*pieces)
+            assert dialogue.answers[1].status == 431
+            assert dialogue.answers[1].ended
+            assert dialogue.resets == {}
+            assert [error.status for error, _ in dialogue.refusals] == [431]
+            started = len(pieces) > 1
+            assert (dialogue.handler.names[-1:] == ["reset"]) == started
+            assert dialogue.handler.discards == (not started)
+            assert dialogue.alive
+    dialogue = Dialogue(**limits).receive(post(1))
+    dialogue.handler.send_head(200)
+    dialogue.handler.send(b"begun")
+    dialogue.receive(headers(1, fields))
+    assert dialogue.resets == {1: CANCEL}
+    assert dialogue.handler.names == ["start", "reset"]
     assert dialogue.alive
+    dialogue = Dialogue(**limits).receive(headers(1, CONNECT, end=False))
+    dialogue.handler.stream.accept_tunnel([])
+    dialogue.handler.send(b"bye", True)
+    dialogue.receive(headers(1, fields))
+    assert dialogue.resets == {1: CANCEL}
+    assert dialogue.alive
+
+
+def test_trailers_that_just_fit() -> None:
+    fields = [(b"aa", b"b" * 16), (b"cc", b"d" * 16)]
+    dialogue = Dialogue(max_trailers=100).receive(post(1), headers(1, fields))
+    assert dialogue.handler.events[-1] == ("end", fields)
 
 
 def test_priorities() -> None:

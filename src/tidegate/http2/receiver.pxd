@@ -7,7 +7,7 @@ from tidegate.http2.hpack cimport Decoder
 from tidegate.http2.limits cimport H2Limits
 from tidegate.http2.priority cimport parse_priority
 from tidegate.http2.reader cimport FrameReader
-from tidegate.http2.request cimport RequestReader, receive_trailers
+from tidegate.http2.request cimport RequestReader, list_size, receive_trailers
 from tidegate.http2.sender cimport SendingStream
 from tidegate.http2.stream cimport H2Stream
 from tidegate.http2.streams cimport StreamTable

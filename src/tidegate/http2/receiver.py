@@ -13,7 +13,7 @@ from tidegate.http2.hpack import Decoder
 from tidegate.http2.limits import H2Limits
 from tidegate.http2.priority import parse_priority
 from tidegate.http2.reader import FrameReader
-from tidegate.http2.request import RequestReader, receive_trailers
+from tidegate.http2.request import RequestReader, list_size, receive_trailers
 from tidegate.http2.sender import SendingStream
 from tidegate.http2.stream import H2Stream
 from tidegate.http2.streams import StreamTable
@@ -238,11 +238,15 @@ class FrameReceiver(StreamTable):
         try:
             if not end_stream:
                 raise StreamError(PROTOCOL_ERROR, "trailers that do not end the stream")  # §8.1
-            if self._decoder.oversized:
-                raise StreamError(PROTOCOL_ERROR, "trailers too large")
             trailers = receive_trailers(fields)
         except StreamError as error:
             self.fail_stream(stream_id, stream, error.code)
+            return
+        if self._decoder.oversized or list_size(fields) > self._limits.max_trailers:
+            self.spend(USE_OF_REQUEST)
+            if not stream.head_sent:
+                stream.advance(RECV_END)
+            self.refuse(stream, RequestError(431, "The request's trailer section is too large."))
             return
         self._end_request(stream, trailers)
 
