@@ -1190,13 +1190,38 @@ def test_priorities_that_cannot_be(sent: bytes) -> None:
     assert codes(Dialogue().receive(sent)) == [PROTOCOL_ERROR]
 
 
-def test_early_priorities_are_bounded() -> None:
-    dialogue = Dialogue(max_streams=5)
-    for n in range(1, 50, 2):
+def urgencies(dialogue: Dialogue) -> list[int]:
+    return [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
+
+
+def test_rfc9218_7_1_idle_streams_that_are_prioritised_count_as_open() -> None:
+    """Those of the client's, as far as they may yet be opened."""
+    dialogue = Dialogue(max_streams=5).receive(headers(1), headers(3))
+    for n in (5, 7, 9):
         dialogue.receive(priority_update(n, b"u=1"))
-    dialogue.receive(headers(1), headers(31))
-    urgencies = [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
-    assert urgencies == [1, 3]
+    dialogue.receive(priority_update(9, b"u=2"), priority_update(3, b"u=4"))
+    assert dialogue.alive
+    dialogue.receive(headers(9))  # 5 and 7 are passed over: they are closed now (RFC 9113 §5.1.1)
+    dialogue.receive(priority_update(11, b"u=0"), priority_update(13, b"u=0"), priority_update(5, b"u=0"))
+    assert dialogue.alive
+    assert urgencies(dialogue) == [3, 4, 2]
+    assert codes(dialogue.receive(priority_update(15, b"u=0"))) == [PROTOCOL_ERROR]
+
+
+def test_priorities_of_a_client_that_does_not_know_the_limit_yet() -> None:
+    dialogue = Dialogue(greet=False, max_streams=5).receive(PREFACE + settings())
+    dialogue.receive(*[priority_update(n, b"u=1") for n in range(1, 50, 2)], SETTINGS_ACK)
+    assert dialogue.alive
+    dialogue.receive(headers(1), headers(31), headers(33))
+    assert urgencies(dialogue) == [1, 3, 3]
+
+
+def test_priorities_of_pushed_streams_are_not_kept() -> None:
+    dialogue = Dialogue(max_streams=1).receive(headers(1))
+    dialogue.handler.stream.push(b"/pushed", [])
+    dialogue.handlers[1].answer()
+    dialogue.handlers[0].answer()
+    assert dialogue.receive(priority_update(2, b"u=1"), priority_update(3, b"u=1")).alive
 
 
 def test_what_every_connection_does_unless_it_says_otherwise() -> None:

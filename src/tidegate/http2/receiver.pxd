@@ -72,5 +72,7 @@ cdef class FrameReceiver(StreamTable):
     @cython.locals(before=Py_ssize_t, change=Py_ssize_t, stream=H2Stream)
     cpdef void settings_received(self, bytes payload) except *
     cpdef void refuse_streams(self) except *
+    @cython.locals(early=dict, count=Py_ssize_t)
+    cdef void _keep_priority(self, Py_ssize_t stream_id, bytes value) except *
     @cython.locals(parent=H2Stream, pushed=H2Stream, head=RequestHead, handler=StreamHandler, promised=Py_ssize_t)
     cpdef void push(self, SendingStream stream, bytes path, list fields) except *

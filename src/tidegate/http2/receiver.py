@@ -119,6 +119,10 @@ class FrameReceiver(StreamTable):
             self._trailers_received(stream_id, fields, end_stream)
             return
         self.take_id(stream_id)
+        if self._early_priorities:
+            # RFC 9113 §5.1.1: those that are passed over will never be opened.
+            for idle in [each for each in self._early_priorities if each < stream_id]:
+                del self._early_priorities[idle]
         if self._state >= LEAVING:
             self.cancelled(stream_id)  # §6.8: beyond the last one that we said we serve
             return
@@ -456,8 +460,18 @@ class FrameReceiver(StreamTable):
             self._scheduler.reprioritise(stream, urgency, incremental)
         elif stream_id & 1 == 0 and stream_id > self._last_pushed:
             raise ProtocolError(PROTOCOL_ERROR, "PRIORITY_UPDATE about a stream that was not promised")
-        elif stream_id > self._last_id and len(self._early_priorities) < self._limits.max_streams:
-            self._early_priorities[stream_id] = parse_priority(value)
+        elif stream_id & 1 and stream_id > self._last_id:
+            self._keep_priority(stream_id, value)
+
+    def _keep_priority(self, stream_id: int, value: bytes) -> None:
+        """That of an idle stream, for when it is opened."""
+        early = self._early_priorities
+        count = len(self._streams) - self._pushed + len(early)
+        if count < self._limits.max_streams or stream_id in early:
+            early[stream_id] = parse_priority(value)
+        elif self._settings_acknowledged:
+            # RFC 9218 §7.1; a client that does not know our limit yet may not have known better.
+            raise ProtocolError(PROTOCOL_ERROR, "more streams prioritised than may be open")
 
     # --- push
 
