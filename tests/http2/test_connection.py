@@ -1160,6 +1160,26 @@ def test_trailers_that_just_fit() -> None:
     assert dialogue.handler.events[-1] == ("end", fields)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_request_that_asked_for_http2(refused: bool) -> None:
+    """RFC 7540 §3.2: it is stream 1, half-closed; the client's preface is yet to come."""
+    dialogue = Dialogue(greet=False, refuse=RequestError(503, "busy") if refused else None)
+    request = Dialogue().receive(headers(1, [*GET, (b"priority", b"u=1")])).handler.request
+    dialogue.connection.take_settings(bytes.fromhex("000400000003"))
+    dialogue.connection.upgrade(request)
+    if not refused:
+        assert urgencies(dialogue) == [1]
+        dialogue.handler.answer(b"hello")
+    assert [each.name for each in dialogue.collect()] == ["SETTINGS", "WINDOW_UPDATE", "HEADERS", "DATA"]
+    assert dialogue.answers[1].status == (503 if refused else 200)
+    assert len(dialogue.answers[1].content) == 3
+    dialogue.receive(PREFACE + settings(), SETTINGS_ACK, window(1, 100))
+    assert dialogue.answers[1].ended
+    assert [each.flags for each in dialogue.of(SETTINGS)] == [0, 1]
+    assert dialogue.receive(headers(3)).alive
+    assert len(dialogue.handlers) == (0 if refused else 2)
+
+
 def test_priorities() -> None:
     """RFC 9218: what is more urgent goes first; a frame overrides the field; frames may come before the request."""
     dialogue = Dialogue(client=((INITIAL_WINDOW_SIZE, 1 << 20),))

@@ -140,27 +140,37 @@ class FrameReceiver(StreamTable):
             self._reader.stopped = True
         self._open_stream(stream_id, fields, end_stream)
 
+    def open_upgraded(self, request: RequestHead) -> None:
+        """Open stream 1, half-closed (remote), for the request that asked for HTTP/2 (RFC 7540 §3.2)."""
+        self._last_id = 1
+        self._requests.priority = request.field(b"priority")
+        self._open_request(1, request, True)
+
     def _open_stream(self, stream_id: int, fields: list[tuple[bytes, bytes]], end_stream: bool) -> None:
         limits = self._limits
-        requests = self._requests
         head: RequestHead | None = None
         try:
             if self._decoder.oversized:
                 self.spend(USE_OF_REQUEST)
                 # RFC 6585 §5
                 raise RequestError(431, "The request's header section is too large.")
-            head = requests.receive(fields, end_stream)
+            head = self._requests.receive(fields, end_stream)
             if 0 <= limits.max_content < head.content_length:
                 raise RequestError(413, "The request's content is too large.")
-            stream = H2Stream(self, stream_id, head, limits.window)
-            self._prioritise(stream)
-            handler = self._open_handler(stream, head)
         except StreamError as error:
             self.fail_stream(stream_id, None, error.code)
-            return
         except RequestError as error:
-            self._request_refused(error, head)
-            self._answer_error(self._unopened(stream_id, fields, head, end_stream), error)
+            self._refuse_unopened(stream_id, fields, head, end_stream, error)
+        else:
+            self._open_request(stream_id, head, end_stream)
+
+    def _open_request(self, stream_id: int, head: RequestHead, end_stream: bool) -> None:
+        stream = H2Stream(self, stream_id, head, self._limits.window)
+        self._prioritise(stream)
+        try:
+            handler = self._open_handler(stream, head)
+        except RequestError as error:
+            self._refuse_unopened(stream_id, [], head, end_stream, error)
             return
         stream.handler = handler
         self._streams[stream_id] = stream
@@ -192,10 +202,16 @@ class FrameReceiver(StreamTable):
         if self._requests.priority:
             stream.urgency, stream.incremental = parse_priority(self._requests.priority)
 
-    def _unopened(
-        self, stream_id: int, fields: list[tuple[bytes, bytes]], head: RequestHead | None, end_stream: bool
-    ) -> H2Stream:
-        """A stream without handler, for an answer of our own."""
+    def _refuse_unopened(
+        self,
+        stream_id: int,
+        fields: list[tuple[bytes, bytes]],
+        head: RequestHead | None,
+        end_stream: bool,
+        error: RequestError,
+    ) -> None:
+        """Answer on a stream without handler; `head` is None where it could not be made of `fields`."""
+        self._request_refused(error, head)
         if head is None:
             head = RequestHead()
             head.method = "HEAD" if (b":method", b"HEAD") in fields else "GET"
@@ -203,7 +219,7 @@ class FrameReceiver(StreamTable):
         if end_stream:
             stream.state = HALF_CLOSED_REMOTE
         self._streams[stream_id] = stream
-        return stream
+        self._answer_error(stream, error)
 
     def _answer_error(self, stream: H2Stream, error: RequestError) -> None:
         head = ResponseHead(error.status)
@@ -398,6 +414,13 @@ class FrameReceiver(StreamTable):
 
     def settings_received(self, payload: bytes) -> None:
         self.spend(1 + len(payload) // 64)
+        self.take_settings(payload)
+        self.send_frame(SETTINGS_ACK)
+        self.pump()
+
+    def take_settings(self, payload: bytes) -> None:
+        """Let the client's values be these: of SETTINGS, or of HTTP2-Settings, which is not acknowledged (RFC 7540
+        §3.2.1). Raises ProtocolError."""
         before = self.peer.initial_window
         self.peer.receive(payload)
         # RFC 7541 §4.2: the encoder signals the least as well as the last.
@@ -414,8 +437,6 @@ class FrameReceiver(StreamTable):
                     self.unschedule(stream)
                 elif stream.unsent:
                     self.schedule(stream)
-        self.send_frame(SETTINGS_ACK)
-        self.pump()
 
     def settings_acknowledged(self) -> None:
         self.spend(1)

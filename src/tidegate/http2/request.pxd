@@ -15,7 +15,7 @@ cdef bytes _HOST, _COOKIE, _TOKEN, _VALUE, _TARGET
 cdef class RequestReader:
     cdef tuple _host
     cdef Py_ssize_t _max_target
-    cdef readonly bytes priority
+    cdef public bytes priority
     cdef readonly bytes scheme
 
     @cython.locals(head=RequestHead, headers=list, field=tuple, name=bytes, value=bytes, kind=int, method=bytes,

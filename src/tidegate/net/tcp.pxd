@@ -33,6 +33,7 @@ cdef class Acceptor:
     cdef public frozenset exempt_paths
     cdef public object open_http2
     cdef public bint h2c
+    cdef public bint h2c_upgrade
     cdef public double preface_timeout
     cdef public ResponseDefaults secure_defaults
     cdef public object tls_extension

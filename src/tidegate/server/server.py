@@ -393,6 +393,7 @@ class Server:
             tls_extension=extension,
             open_http2=self._http2_opener() if config.http2 else None,
             h2c=config.h2c,
+            h2c_upgrade=config.h2c_upgrade,
             preface_timeout=timeouts.h2_settings,
         )
 
