@@ -270,6 +270,12 @@ class Config(Section):
         "Speak HTTP/2 without TLS too, to clients that begin with it (prior knowledge).",
         group="HTTP",
     )
+    h2c_upgrade: bool = option(
+        False,
+        Flag(),
+        "Switch to HTTP/2 where a request without content asks so (Upgrade: h2c, deprecated); never behind a proxy.",
+        group="HTTP",
+    )
 
     reload: bool = option(
         False,
