@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -289,16 +290,42 @@ def test_a_unix_socket_goes_with_the_supervisor(tmp_path: Path) -> None:
         server.process.wait()
 
 
-def test_the_load_is_even(tmp_path: Path) -> None:
-    with supervised(tmp_path, "--no-access-log", workers="4") as server:
-        clients = [server.client() for _ in range(400)]
+def connected(address: Any) -> socket.socket:
+    client = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(address)
+    return client
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "fd"])
+def test_the_load_is_even(tmp_path: Path, kind: str) -> None:
+    """Each worker has a socket of its own, or all have one together, of which each takes its share."""
+    arguments = ["--workers", "4", "--no-access-log", *QUICK, "--app-dir", str(HERE)]
+    with ExitStack() as stack:
+        address: Any = str(tmp_path / "s")
+        handed: list[int] = []
+        if kind == "unix":
+            arguments += ["--uds", address]
+        elif kind == "tcp":
+            arguments += ["--port", "0"]
+        else:
+            opened = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
+            address = opened.getsockname()
+            handed = [opened.fileno()]
+            arguments += ["--fd", str(opened.fileno())]
+        server = ServerProcess([*arguments, "apps:app"], {}, pass_fds=handed)
+        stack.callback(server.process.wait)
+        stack.callback(server.process.kill)
+        server.wait_for_log("4 workers: ready", 30)
+        if kind == "tcp":
+            address = ("127.0.0.1", int(server.wait_for_log(r"Listening on http://127\.0\.0\.1:(\d+)")[1]))
+        clients = [stack.enter_context(connected(address)) for _ in range(400)]
         for client in clients:
-            client.send_request()
-        answers = Counter(client.read_response().body for client in clients)
-        for client in clients:
-            client.close()
-    assert len(answers) == 4
-    assert max(answers.values()) <= 150, answers
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        answers = Counter(client.recv(65536).rpartition(b"\r\n\r\n")[2] for client in clients)
+        assert len(answers) == 4
+        assert max(answers.values()) <= 150, answers
+        assert server.terminate() == 0, server.log
 
 
 def body_at(port: int) -> bytes:

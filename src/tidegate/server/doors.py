@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidegate.config import Bind
-from tidegate.net.listeners import Listener
+from tidegate.net.listeners import Listener, duplicate
+from tidegate.net.share import Share
 from tidegate.net.tcp import Acceptor
 from tidegate.server.listening import Listening
 
@@ -21,10 +22,13 @@ RECHECK = 0.25  # seconds between two looks for idle connections, while acceptin
 class Doors:
     """The listeners of `listening`, whose connections are `acceptor`'s.
 
-    Each is of a socket of its own, and remembers the `origin` it was asked for by.
+    Each is of a socket of its own, and remembers the `origin` it was asked for by. `share` is for sockets that other
+    processes accept from too.
     """
 
-    def __init__(self, listening: Listening, acceptor: Acceptor, https_port: int) -> None:
+    def __init__(
+        self, listening: Listening, acceptor: Acceptor, https_port: int, share: Share | None = None
+    ) -> None:
         self._listening = listening
         self._acceptor = acceptor
         self._https_port = https_port
@@ -32,6 +36,10 @@ class Doors:
         self._open = False
         self._closed = False
         self._switching: asyncio.Task[None] | None = None
+        self._share = share
+        if share is not None:
+            share.count = self._count
+            acceptor.share = share
 
     @property
     def listeners(self) -> Sequence[Listener]:
@@ -43,9 +51,14 @@ class Doors:
         names = [listener.socket.getsockname() for listener in self._origins]
         return [name if isinstance(name, str | bytes) else tuple(name[:2]) for name in names]
 
-    def put(self, bound: socket.socket, bind: Bind, origin: socket.socket) -> Listener:
+    def _count(self) -> int:
+        pending = sum(listener.pending for listener in self._origins)
+        return len(self._acceptor.connections) + self._listening.handshakes + pending
+
+    def put(self, bound: socket.socket, bind: Bind, origin: socket.socket, *, shared: bool) -> Listener:
         """One more, of `bound`, which is its own from now on."""
-        listener = self._listening.make(bound, bind, self._acceptor, self._https_port)
+        share = self._share if shared else None
+        listener = self._listening.make(bound, bind, self._acceptor, self._https_port, share)
         self._origins[listener] = origin
         return listener
 
@@ -55,10 +68,10 @@ class Doors:
         for listener in self.listeners:
             await listener.start()
 
-    async def add(self, origin: socket.socket, bind: Bind) -> None:
+    async def add(self, origin: socket.socket, bind: Bind, *, shared: bool) -> None:
         """Accept from one more socket; it stays the caller's to close."""
         if not self._closed:
-            listener = self.put(origin.dup(), bind, origin)
+            listener = self.put(duplicate(origin), bind, origin, shared=shared)
             if self._open:
                 await listener.start()
 
@@ -72,6 +85,8 @@ class Doors:
     async def close(self, *, backlog: float, unlink: bool) -> None:
         """Accept no more, but what the kernel has queued, for at most `backlog` seconds each."""
         self._closed = True
+        if self._share is not None:
+            self._share.leave()
         for listener in self.listeners:
             if backlog:
                 await listener.drain(backlog)

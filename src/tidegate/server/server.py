@@ -21,7 +21,8 @@ from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.http import head
 from tidegate.http.date import format_date
 from tidegate.net.delay import DelayProbe
-from tidegate.net.listeners import open_listener
+from tidegate.net.listeners import duplicate, open_listener
+from tidegate.net.share import Share
 from tidegate.net.timers import TimerWheel
 from tidegate.server.assembly import make_acceptor, make_application, make_gateway
 from tidegate.server.doors import Doors
@@ -54,7 +55,8 @@ class Server:
 
     `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
     `binds` says for each of them which address it was opened for; without it, the first of `config.binds`, or, where
-    they are as many, the one in its place.
+    they are as many, the one in its place. From those of them that are `shared` other processes accept too: this one
+    accepts its `share`.
     Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
 
         async with Server(app, Config(binds=(Bind(port=0),))) as server:
@@ -70,6 +72,8 @@ class Server:
         *,
         sockets: Sequence[socket.socket] | None = None,
         binds: Sequence[Bind] | None = None,
+        share: Share | None = None,
+        shared: Sequence[socket.socket] = (),
     ) -> None:
         self._app = app
         self._config = Config() if config is None else config
@@ -80,6 +84,8 @@ class Server:
                 binds = [binds[0]] * len(sockets)
         self._binds = binds
         self._listening: Listening | None = None
+        self._share = share
+        self._shared = shared
         self._doors: Doors | None = None
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
@@ -183,7 +189,7 @@ class Server:
             if self._given is None:
                 sockets.extend(open_listener(bind) for bind in self._config.binds)
             else:
-                sockets.extend(listener.dup() for listener in self._given)
+                sockets.extend(duplicate(listener) for listener in self._given)
             return sockets, make_application(self._app, self._config)
         except BaseException:
             for opened in sockets:
@@ -206,13 +212,13 @@ class Server:
         wheel.start()
         gateway = make_gateway(app, config, loop, lifespan, log)
         acceptor = make_acceptor(config, loop, wheel, gateway, listening, log, self._connections_changed)
-        doors = Doors(listening, acceptor, listening.https_port(sockets, self._binds))
+        doors = Doors(listening, acceptor, listening.https_port(sockets, self._binds), self._share)
         self._lifespan, self._wheel, self._gateway = lifespan, wheel, gateway
         self._acceptor, self._doors = acceptor, doors
         if acceptor.queue_delay is not None:
             self._delay_probe = DelayProbe(loop, acceptor.queue_delay)
         for bound, bind, origin in zip(sockets, self._binds, self._given or sockets, strict=True):
-            doors.put(bound, bind, origin)
+            doors.put(bound, bind, origin, shared=origin in self._shared)
         listening.watch(loop)
         await doors.open()
         self._keep_house()
@@ -265,6 +271,8 @@ class Server:
             acceptor.secure_defaults.set_date(date)
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
+        if self._share is not None:
+            self._share.publish()
         # At the turn of each second, when the date changes.
         self._housekeeping = acceptor.loop.call_later(1.001 - now % 1, self._keep_house)
 
@@ -272,10 +280,10 @@ class Server:
         if self._doors is not None and not self._shutdown_asked.is_set():
             self._doors.connections_changed()
 
-    async def add_listener(self, listener: socket.socket, bind: Bind) -> None:
+    async def add_listener(self, listener: socket.socket, bind: Bind, *, shared: bool = False) -> None:
         """Accept from one more socket, while it serves; it stays the caller's to close."""
         if self._doors is not None and not self._shutdown_asked.is_set():
-            await self._doors.add(listener, bind)
+            await self._doors.add(listener, bind, shared=shared)
 
     async def remove_listener(self, listener: socket.socket) -> None:
         """Accept no more from a socket that was given: somebody else does."""
