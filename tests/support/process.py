@@ -24,11 +24,16 @@ class ServerProcess:
     port = 0
 
     def __init__(
-        self, arguments: list[str], environment: Mapping[str, str], *, pass_fds: Sequence[int] = ()
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        pass_fds: Sequence[int] = (),
+        python: str = sys.executable,
     ) -> None:
         # The working directory is inherited, for a relative PYTHONPATH and the coverage settings.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tidegate", *arguments],
+            [python, "-m", "tidegate", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
