@@ -39,6 +39,7 @@ cdef class Acceptor:
     cdef public object tls_extension
     cdef public set connections
     cdef public object parked
+    cdef public object share
     cdef public bint shutting_down
 
     cpdef object admit(self, RequestHead head, object transport)

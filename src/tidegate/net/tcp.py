@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.exchange import HTTPExchange
@@ -28,6 +28,9 @@ from tidegate.net.proxy_protocol import ProxyHeader
 from tidegate.net.redirect import https_location
 from tidegate.net.timers import TimedWire, TimerWheel
 from tidegate.net.upgrade import Upgrade, upgrade_settings
+
+if TYPE_CHECKING:
+    from tidegate.net.share import Share
 
 NEVER = float("inf")
 UNSET = -1.0
@@ -79,6 +82,7 @@ class Acceptor:
         "queue_delay",
         "request_refused",
         "secure_defaults",
+        "share",
         "shutting_down",
         "tls_extension",
         "wheel",
@@ -142,6 +146,8 @@ class Acceptor:
         # Accepted beyond the limit, before accepting could pause: not read from until there is room.
         self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
+        # Told of connections that end, where other processes accept from the same sockets.
+        self.share: Share | None = None
 
     def admit(self, head: RequestHead, transport: Any) -> None:
         """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
@@ -346,6 +352,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._end_files()
         acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
+        if acceptor.share is not None:
+            acceptor.share.publish()
         connection = self._connection
         self._connection = None
         if connection is not None:
