@@ -17,7 +17,10 @@ from tests.interop.test_proxies import NGINX, free_port, needs_nginx
 from tests.support.inprocess import serving
 from tests.support.process import eventually
 from tests.support.wire import Client, Response
+from tidegate.web.applications import Application
+from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.compression import CompressionMiddleware
+from tidegate.web.routing import Mount
 from tidegate.web.staticfiles import StaticFiles
 
 pytestmark = needs_nginx
@@ -69,7 +72,8 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    app = CompressionMiddleware(StaticFiles(directory=root, precompressed=["gzip"]), codings=["gzip"])
+    files = Mount("/", StaticFiles(directory=root, precompressed=["gzip"]))
+    app = Application(routes=[files], middleware=[Middleware(CompressionMiddleware, codings=["gzip"])])
     try:
         eventually(up)
         with serving(app) as server:

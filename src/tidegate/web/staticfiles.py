@@ -111,9 +111,9 @@ class StaticFiles:
         try:
             response = await self.get_response(self.get_path(scope), scope)
         except HTTPException as error:
-            if HANDLERS_KEY in scope:
+            if HANDLERS_KEY in scope or "app" not in scope:
                 raise
-            # Alone, or under another framework, nobody else would answer it.
+            # Under another framework nobody else would answer it.
             response = PlainTextResponse(error.detail, error.status_code, error.headers)
         await response(scope, receive, send)
 
