@@ -4,21 +4,18 @@ is well."""
 from __future__ import annotations
 
 import json
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.process import start_server
+from tests.support.inprocess import serving
 from tests.web.conftest import call, http_scope
+from tidegate.config import Proxies
 from tidegate.web.applications import Application
 from tidegate.web.doctor import Doctor, diagnose
 from tidegate.web.routing import Mount, Route
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROXY = ("127.0.0.1", 50000)
 
@@ -107,16 +104,9 @@ def test_it_takes_whatever_is_sent(headers: dict[str, str], path: str, root_path
     assert all(diagnose(http_scope(path, headers=fields, root_path=root_path)))
 
 
-def test_behind_a_proxy_that_the_server_does_not_trust_and_one_that_it_does(tmp_path: Path) -> None:
-    (tmp_path / "sick.py").write_text(
-        textwrap.dedent("""
-            from tidegate.web.doctor import Doctor
-
-            app = Doctor()
-        """)
-    )
+@pytest.mark.parametrize(("trusted", "count"), [("10.0.0.1", 2), ("127.0.0.1", 0)])
+def test_behind_a_proxy_that_the_server_does_or_does_not_trust(trusted: str, count: int) -> None:
     fields = [("X-Forwarded-Proto", "https"), ("X-Forwarded-For", "203.0.113.7")]
-    for trusted, count in (("10.0.0.1", 2), ("127.0.0.1", 0)):
-        with start_server("--forwarded-allow-ips", trusted, app="sick:app", app_dir=tmp_path) as server:
-            answer = json.loads(server.client().request("GET", "/", *fields).body)
-            assert len(answer["findings"]) == count
+    with serving(Doctor(), proxies=Proxies(trusted=(trusted,))) as server:
+        answer = json.loads(server.client().request("GET", "/", *fields).body)
+    assert len(answer["findings"]) == count
