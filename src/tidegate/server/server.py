@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Bind, Config
-from tidegate.gateway.application import Gateway
+from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.forwarded import Forwarding, TrustedPeers
@@ -28,7 +28,7 @@ from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler, Wire
+from tidegate.http.stream import Stream, Wire
 from tidegate.http1.connection import H1Limits
 from tidegate.net.delay import DelayProbe, QueueDelay
 from tidegate.net.listeners import Listener, connection_limit, open_listener
@@ -393,6 +393,7 @@ class Server:
             tls_extension=extension,
             open_http2=self._http2_opener() if config.http2 else None,
             h2c=config.h2c,
+            h2c_upgrade=config.h2c_upgrade,
             preface_timeout=timeouts.h2_settings,
         )
 
@@ -446,10 +447,10 @@ class Server:
             shutdown_idle=timeouts.shutdown_idle,
         )
 
-    def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
+    def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], Exchange]:
         settings: Any = None
 
-        def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> StreamHandler:
+        def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> Exchange:
             # Loaded with the first WebSocket: a server without any is to be small.
             from tidegate.gateway.websocket import WebSocketExchange
 
