@@ -1,5 +1,6 @@
 """The options of the edge: static files, compression, and what holds for single paths."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -311,6 +312,19 @@ class Edge(Section):
                 raise ConfigError(
                     f"route: {route.path or '/'}: compress: give --compress too, with its codings"
                 )
+
+    def check(self) -> None:
+        """Look at what is named outside the configuration. Raises ConfigError."""
+        from tidegate.asgi.compression import MissingCodec, codec
+
+        for mount in self.static:
+            if not os.path.isdir(mount.directory):
+                raise ConfigError(f"--static: there is no directory {mount.directory}: check the path")
+        for coding in self.compress:
+            try:
+                codec(coding)
+            except MissingCodec as error:
+                raise ConfigError(f"--compress: {error}") from None
 
     def __bool__(self) -> bool:
         """Whether anything is to be done."""

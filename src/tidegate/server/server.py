@@ -41,6 +41,7 @@ from tidegate.server.notify import ServiceManager
 from tidegate.version import __version__
 
 if TYPE_CHECKING:
+    from tidegate.edge.edge import Edge
     from tidegate.gateway.websocket import WebSocketSettings
     from tidegate.http2.limits import H2Limits
 
@@ -99,6 +100,7 @@ class Server:
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
         self._acceptor: Acceptor | None = None
+        self._edge: Edge | None = None
         self._wheel: TimerWheel | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
         self._delay_probe: DelayProbe | None = None
@@ -329,11 +331,16 @@ class Server:
         config = self._config
         limits = config.limits
         timeouts = config.timeouts
+        if config.edge:
+            # Loaded where there is something to do.
+            from tidegate.edge.edge import Edge
+
+            self._edge = Edge(config.edge, limits.body)
         wire_limits = H1Limits(
             max_request_line=limits.request_line,
             max_head=limits.head,
             max_fields=limits.fields,
-            max_content=-1 if limits.body is None else limits.body,
+            max_content=self._max_content(),
             max_trailers=limits.trailers,
             max_pipelined=limits.pipelined,
             max_unread=limits.read_buffer,
@@ -394,7 +401,14 @@ class Server:
             open_http2=self._http2_opener() if config.http2 else None,
             h2c=config.h2c,
             preface_timeout=timeouts.h2_settings,
+            open_http=HTTPExchange if self._edge is None else self._edge.open_http,
         )
+
+    def _max_content(self) -> int:
+        if self._edge is not None:
+            return self._edge.max_content
+        limit = self._config.limits.body
+        return -1 if limit is None else limit
 
     def _http2_opener(self) -> OpenHTTP2:
         limits: Any = None
@@ -426,7 +440,7 @@ class Server:
             max_header_list=limits.head,
             max_fields=limits.fields,
             max_target=limits.request_line,
-            max_content=-1 if limits.body is None else limits.body,
+            max_content=self._max_content(),
             max_trailers=limits.trailers,
             max_frame=limits.h2_frame,
             window=limits.h2_window,
@@ -634,6 +648,8 @@ class Server:
             self._housekeeping.cancel()
         if self._delay_probe is not None:
             self._delay_probe.stop()
+        if self._edge is not None:
+            self._edge.close()
         wheel.stop()
         logger.info("Shutdown is complete")
         if not sound:
