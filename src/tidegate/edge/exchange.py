@@ -198,6 +198,8 @@ class EdgeExchange(HTTPExchange):
         try:
             if more or self._compressor is not None:
                 self._begin_encoding(coding)
+                # The thread flushes all of it; nobody else touches the compressor meanwhile.
+                self._unflushed = False
                 encoded = await self.loop.run_in_executor(
                     compression.executor, encode_piece, self._compressor, body, more
                 )
