@@ -2,8 +2,6 @@ cimport cython
 
 from tidegate.http.head cimport RequestHead
 
-cdef int CACHEABLE
-
 
 cdef class Policy:
     cdef public Py_ssize_t max_content
