@@ -2,9 +2,9 @@
 
 `python -m tests.conformance.autobahn` runs all its cases against this tree's server, compiled and pure;
 `python -m tests.conformance.autobahn URL [CASES]` against any echo server ("-" is this tree's). With `--through
-haproxy`, before those, HAProxy speaks HTTP/2 to this tree's server and opens WebSockets there by extended CONNECT (RFC
-8441): the suite itself speaks HTTP/1.1 only. It is Python 2.7 code; the environment that it needs is made once, in
-.cache/autobahn, from a Python 2.7 that is on the PATH, pyenv's, or named by $PYTHON27.
+haproxy`, before those, HAProxy speaks HTTP/2 to this tree's server and opens WebSockets there by extended CONNECT
+(RFC 8441): the suite itself speaks HTTP/1.1 only. It is Python 2.7 code; the environment that it needs is made once,
+in .cache/autobahn, from a Python 2.7 that is on the PATH, pyenv's, or named by $PYTHON27.
 """
 
 import fcntl

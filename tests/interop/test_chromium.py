@@ -1,4 +1,4 @@
-"""A real browser: headless Chromium opens WebSockets from a page that this server serves."""
+"""A real browser: headless Chromium opens WebSockets from a page that this server serves, driven by DevTools."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chromium import Page, needs_chromium, open_page
+from tests.support.browser import Page, browser, needs_chromium
 from tests.support.process import ServerProcess, start_server
 
 pytestmark = needs_chromium
@@ -39,13 +39,13 @@ def server(app_dir: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def page(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with open_page(f"{server.url}/", tmp_path_factory.mktemp("chromium")) as opened:
-        yield opened
+    with browser(tmp_path_factory.mktemp("chromium")) as chromium:
+        yield chromium.open(f"{server.url}/")
 
 
 def run(page: Page, body: str) -> dict[str, Any]:
-    found: dict[str, Any] = page.evaluate(SCRIPT.replace("BODY", body))
-    return found
+    value: dict[str, Any] = page.evaluate(SCRIPT.replace("BODY", body))
+    return value
 
 
 def test_text_and_binary_of_a_mebibyte(page: Page) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chromium import Page, needs_chromium, open_page
+from tests.support.browser import Page, browser, needs_chromium
 from tests.support.inprocess import Serving, serving
 from tests.support.process import eventually
 from tests.support.tls import Authority
@@ -78,8 +78,8 @@ def server(application: Application, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def page(server: Serving, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     url = f"https://127.0.0.1:{server.port}/"
-    with open_page(url, tmp_path_factory.mktemp("chromium"), "--ignore-certificate-errors") as opened:
-        yield opened
+    with browser(tmp_path_factory.mktemp("chromium"), "--ignore-certificate-errors") as chromium:
+        yield chromium.open(url)
 
 
 def test_a_page_with_100_images_on_one_connection(application: Application, page: Page) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from tidegate.config.bind import ADDRESS_FORMS, PROXY_PROTOCOLS, Address, Bind
+from tidegate.config.edge import Edge
 from tidegate.config.limits import Limits, Timeouts
 from tidegate.config.option import (
     Choice,
@@ -40,6 +41,7 @@ __all__ = [
     "Bind",
     "Config",
     "ConfigError",
+    "Edge",
     "Limits",
     "Logging",
     "Option",
@@ -95,7 +97,7 @@ class WebSockets(Section):
         12, Integer(9, 15), "Window of the compression, as a power of 2: memory for each socket against size."
     )
     deflate_mem_level: int = option(5, Integer(1, 9), "zlib's memory level of the compression.")
-    deflate_level: int = option(2, Integer(0, 9), "zlib's level of the compression.")
+    deflate_level: int = option(2, Integer(0, 9), "Level of the compression, as zlib's; 0 stores.")
     deflate_min_binary: int = option(
         1024, Size(), "Smallest binary message that is compressed; it often is so already."
     )
@@ -315,6 +317,7 @@ class Config(Section):
     proxies: Proxies = field(default_factory=Proxies)
     logging: Logging = field(default_factory=Logging)
     tls: TLS = field(default_factory=TLS)
+    edge: Edge = field(default_factory=Edge)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -362,6 +365,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "proxies": Proxies,
     "logging": Logging,
     "tls": TLS,
+    "edge": Edge,
 }
 """What `Config` holds beside its own options, by attribute."""
 
