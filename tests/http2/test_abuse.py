@@ -154,7 +154,7 @@ EMPTY = {
     "PRIORITY": lambda n: frame(PRIORITY, 0, 3, dependency(n + 4)),
     "PRIORITY of idle streams": lambda n: frame(PRIORITY, 0, n + 10, dependency(1)),
     "PRIORITY_UPDATE": lambda n: priority_update(3, b"u=%d" % (n % 8)),
-    "PRIORITY_UPDATE of idle streams": lambda n: priority_update(n + 10, b"u=1"),
+    "PRIORITY_UPDATE of an idle stream": lambda n: priority_update(5, b"u=%d" % (n % 8)),
     "WINDOW_UPDATE": lambda n: window(0, 1),
     "WINDOW_UPDATE of a stream": lambda n: window(3, 1),
     "WINDOW_UPDATE of a closed stream": lambda n: window(1, 1),

@@ -50,7 +50,36 @@ def test_curl(server: ServerProcess, tmp_path: Path) -> None:
 def test_curl_over_http1_beside_it(server: ServerProcess) -> None:
     assert json.loads(run("curl", "-sS", "--http1.1", f"{server.url}/told"))["http_version"] == "1.1"
     upgraded = json.loads(run("curl", "-sS", "--http2", f"{server.url}/told"))
-    assert upgraded["http_version"] == "1.1", "Upgrade: h2c is not followed"
+    assert upgraded["http_version"] == "1.1", "Upgrade: h2c is not followed unless told to"
+
+
+@pytest.fixture(scope="module")
+def upgrading() -> Iterator[ServerProcess]:
+    with start_server("--no-access-log", "--h2c-upgrade", app="http2_app:app", app_dir=APPS) as running:
+        yield running
+
+
+@needs("curl")
+def test_curl_by_upgrade(upgrading: ServerProcess, tmp_path: Path) -> None:
+    urls = [f"{upgrading.url}/told?{n}" for n in range(3)]
+    answers = run("curl", "-sS", "--http2", "-w", "\n%{http_version}\n", *urls).splitlines()
+    assert answers[1::2] == ["2"] * 3
+    told = [json.loads(answer) for answer in answers[::2]]
+    assert [each["query"] for each in told] == ["0", "1", "2"]
+    assert {each["http_version"] for each in told} == {"2"}
+    (tmp_path / "up").write_bytes(os.urandom(300_000))
+    upload = ("--data-binary", f"@{tmp_path}/up", "-o", str(tmp_path / "down"), "-H", "Expect:")
+    version = run("curl", "-sS", "--http2", "-w", "%{http_version}", *upload, f"{upgrading.url}/echo")
+    assert version == "1.1", "a request with content is not followed"
+    assert (tmp_path / "down").read_bytes() == (tmp_path / "up").read_bytes()
+
+
+@needs("nghttp")
+def test_nghttp_by_upgrade(upgrading: ServerProcess) -> None:
+    log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", "--upgrade", f"{upgrading.url}/everything"))
+    assert "HTTP Upgrade success" in log
+    assert re.search(r"recv \(stream_id=1\) :status: 200", log)
+    assert re.search(r"recv \(stream_id=1\) x-checksum: 7", log)
 
 
 @needs("curl")

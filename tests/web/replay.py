@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tidegate.web.requests
+from tidegate.asgi.negotiation import weighted
+from tidegate.asgi.preconditions import Preconditions, entity_tags, http_date
+from tidegate.asgi.ranges import (
+    MalformedRangeHeader,
+    RangeNotSatisfiable,
+    parse_range,
+)
 from tidegate.web._utils import parse_host_header
 from tidegate.web.datastructures import URL, FormData, Headers, QueryParams, UploadFile
 from tidegate.web.formparsers import MultiPartException, parse_form
 from tidegate.web.multipart import MultipartError, parse_parameters
-from tidegate.web.negotiation import weighted
-from tidegate.web.ranges import (
-    MalformedRangeHeader,
-    RangeNotSatisfiable,
-    entity_tags,
-    http_date,
-    parse_range,
-    range_applies,
-)
 from tidegate.web.requests import cookie_parser
 from tidegate.web.responses import PlainTextResponse
 from tidegate.web.routing import Route, Router
@@ -32,6 +30,7 @@ from tidegate.web.routing import Route, Router
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 CORPUS = Path(__file__).with_name("corpus.json")
 COMPILED = not (tidegate.web.requests.__file__ or "").endswith(".py")
 ERRORS = (MultiPartException, MultipartError, MalformedRangeHeader, RangeNotSatisfiable, ValueError)
@@ -116,7 +115,12 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "urlencoded": urlencoded,
     "cookies": cookie_parser,
     "ranges": lambda text: [parse_range(text, size, 5) for size in (0, 1, 10, 1000)],
-    "if-range": lambda text: [range_applies(text, '"x"', "Sun, 06 Nov 1994 08:49:37 GMT"), http_date(text)],
+    "if-range": lambda text: [
+        Preconditions([(b"if-range", text.encode("latin-1", "replace"))]).range_applies(
+            '"x"', "Sun, 06 Nov 1994 08:49:37 GMT"
+        ),
+        http_date(text),
+    ],
     "entity-tags": entity_tags,
     "accept": lambda text: weighted([text]),
     "parameters": parse_parameters,

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.web.conftest import call
+from tidegate.asgi.negotiation import accepts_coding, weighted
 from tidegate.web.applications import Application
 from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
@@ -22,7 +23,6 @@ from tidegate.web.middleware.gzip import GZipMiddleware
 from tidegate.web.middleware.httpsredirect import HTTPSRedirectMiddleware
 from tidegate.web.middleware.sessions import SessionMiddleware
 from tidegate.web.middleware.trustedhost import TrustedHostMiddleware
-from tidegate.web.negotiation import accepts_coding, weighted
 from tidegate.web.responses import JSONResponse, PlainTextResponse, Response
 from tidegate.web.routing import Route
 from tidegate.web.testclient import TestClient

@@ -9,16 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.web.conftest import Sent, call
+from tidegate.asgi.preconditions import entity_tags, http_date
+from tidegate.asgi.ranges import (
+    MalformedRangeHeader,
+    RangeNotSatisfiable,
+    parse_range,
+)
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask, BackgroundTasks
 from tidegate.web.datastructures import Headers, MutableHeaders
-from tidegate.web.ranges import (
-    MalformedRangeHeader,
-    RangeNotSatisfiable,
-    entity_tags,
-    http_date,
-    parse_range,
-)
 from tidegate.web.responses import (
     FileResponse,
     PlainTextResponse,

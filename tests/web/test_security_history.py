@@ -27,6 +27,7 @@ import pytest
 
 from tests.support.http1 import Dialogue, answer_at_once
 from tests.web.conftest import call, http_scope
+from tidegate.asgi.ranges import parse_range
 from tidegate.web.applications import Application
 from tidegate.web.datastructures import URL, FormData, Headers, UploadFile
 from tidegate.web.endpoints import HTTPEndpoint
@@ -42,7 +43,6 @@ from tidegate.web.multipart import (
     MAX_PREAMBLE_SIZE,
     parse_parameters,
 )
-from tidegate.web.ranges import parse_range
 from tidegate.web.requests import Request, cookie_parser
 from tidegate.web.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from tidegate.web.routing import Host, Mount, Route, Router

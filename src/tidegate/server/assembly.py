@@ -7,7 +7,7 @@ from typing import Any
 
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Config
-from tidegate.gateway.application import Gateway
+from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.asgi2 import ASGI2Application
 from tidegate.gateway.forwarded import Forwarding, TrustedPeers
 from tidegate.gateway.lifespan import Lifespan
@@ -16,7 +16,7 @@ from tidegate.http.connection import Connection
 from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler, Wire
+from tidegate.http.stream import Stream, Wire
 from tidegate.net.delay import QueueDelay
 from tidegate.net.listeners import connection_limit
 from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
@@ -112,6 +112,7 @@ def make_acceptor(
         tls_extension=extension,
         open_http2=_http2_opener(config) if config.http2 else None,
         h2c=config.h2c,
+        h2c_upgrade=config.h2c_upgrade,
         preface_timeout=timeouts.h2_settings,
     )
 
@@ -144,12 +145,10 @@ def _http2_opener(config: Config) -> OpenHTTP2:
     return open_http2
 
 
-def _websocket_opener(
-    config: Config, gateway: Gateway
-) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
+def _websocket_opener(config: Config, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], Exchange]:
     settings: Any = None
 
-    def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> StreamHandler:
+    def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> Exchange:
         from tidegate.gateway.websocket import WebSocketExchange
 
         nonlocal settings

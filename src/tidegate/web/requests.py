@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tidegate.web.routing import Router
     from tidegate.web.types import Message, Receive, Scope, Send
 
-    StateT = TypeVar("StateT", bound=Mapping[str, Any] | State, default=State)
+    # Of any type: a TypedDict says what is there by item, a Protocol (or a State) by attribute.
+    StateT = TypeVar("StateT", default=State)
 else:
     StateT = typing.TypeVar("StateT")
 

@@ -17,6 +17,14 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 
+from tidegate.asgi.preconditions import Answer, Preconditions
+from tidegate.asgi.ranges import (
+    MalformedRangeHeader,
+    RangeNotSatisfiable,
+    byteranges_head,
+    byteranges_length,
+    parse_range,
+)
 from tidegate.web._response import (
     HTMLResponse,
     JSONResponse,
@@ -29,16 +37,6 @@ from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.background import run_after_response
 from tidegate.web.concurrency import in_file_thread, iterate_in_threadpool
 from tidegate.web.datastructures import Headers, MutableHeaders
-from tidegate.web.ranges import (
-    MalformedRangeHeader,
-    RangeNotSatisfiable,
-    byteranges_head,
-    byteranges_length,
-    not_modified,
-    parse_range,
-    precondition_failed,
-    range_applies,
-)
 from tidegate.web.requests import ClientDisconnect
 
 if TYPE_CHECKING:
@@ -237,11 +235,13 @@ class FileResponse(Response):
 
     def _precondition_answer(self, scope: Scope) -> Response | None:
         """304 or 412, where the request's preconditions ask for one (RFC 9110 §13.2.2)."""
-        request, own = Headers(scope=scope), self.headers
-        etag, last_modified = own.get("etag"), own.get("last-modified")
-        if precondition_failed(request, etag, last_modified):
+        own = self.headers
+        answer = Preconditions(scope["headers"]).evaluate(
+            scope["method"], own.get("etag"), own.get("last-modified")
+        )
+        if answer is Answer.PRECONDITION_FAILED:
             return Response(status_code=412)
-        if not_modified(request, etag, last_modified):
+        if answer is Answer.NOT_MODIFIED:
             response = Response(status_code=304)
             response.raw_headers = [item for item in self.raw_headers if item[0] in NOT_MODIFIED_FIELDS]
             return response
@@ -250,8 +250,8 @@ class FileResponse(Response):
     def _ranges(self, request: Headers, size: int) -> list[tuple[int, int]] | None:
         field = request.get("range")
         own = self.headers
-        if field is None or not range_applies(
-            request.get("if-range"), own.get("etag"), own.get("last-modified")
+        if field is None or not Preconditions(request.raw).range_applies(
+            own.get("etag"), own.get("last-modified")
         ):
             return None
         return parse_range(field, size, self.max_ranges)

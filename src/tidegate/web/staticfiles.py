@@ -9,12 +9,12 @@ import stat
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
+from tidegate.asgi.preconditions import Answer, Preconditions
 from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import get_route_path
 from tidegate.web.concurrency import in_file_thread
 from tidegate.web.datastructures import URL, Headers
 from tidegate.web.exceptions import HTTPException
-from tidegate.web.ranges import not_modified
 from tidegate.web.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from tidegate.web.websockets import WebSocketClose
 
@@ -170,6 +170,7 @@ class StaticFiles:
             raise RuntimeError(f"StaticFiles path '{self.directory}' is not a directory.")
 
     def is_not_modified(self, response_headers: Headers, request_headers: Headers) -> bool:
-        return not_modified(
-            request_headers, response_headers.get("etag"), response_headers.get("last-modified")
+        answer = Preconditions(request_headers.raw).evaluate(
+            "GET", response_headers.get("etag"), response_headers.get("last-modified")
         )
+        return answer is Answer.NOT_MODIFIED

@@ -9,8 +9,9 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from tidegate.asgi.compression import GZIP_WBITS, bare_type
+from tidegate.asgi.negotiation import accepts_coding
 from tidegate.web.datastructures import Headers, MutableHeaders
-from tidegate.web.negotiation import accepts_coding
 
 if TYPE_CHECKING:
     from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +33,6 @@ DEFAULT_EXCLUDED_CONTENT_TYPES = (
     "video/*",
 )
 COMPRESSION_THREADS = 8
-GZIP_WBITS = 16 + zlib.MAX_WBITS
 
 _limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar("tidegate.web.gzip_limiter")
 
@@ -166,10 +166,6 @@ class IdentityResponder:
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
         return body
-
-
-def bare_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
 
 
 def weaken_etag(headers: MutableHeaders) -> None:

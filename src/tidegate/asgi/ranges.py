@@ -1,15 +1,11 @@
-"""Range requests and preconditions (RFC 9110 §13 and §14), decided without I/O."""
+"""Range requests (RFC 9110 §14), decided without I/O."""
 
 from __future__ import annotations
 
-import re
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tidegate.web.datastructures import Headers
 
 MAX_DIGITS = 19  # more than any file size has
 
@@ -75,61 +71,6 @@ def parse_range(value: str, size: int, max_ranges: int) -> list[tuple[int, int]]
 
 def is_position(text: str) -> bool:
     return not text or (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS)
-
-
-ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
-
-
-def entity_tags(value: str) -> list[str]:
-    """The members of an If-Match or If-None-Match field (RFC 9110 §8.8.3), `W/` kept; unquoted ones as
-    they are."""
-    return ENTITY_TAG.findall(value)
-
-
-def not_modified(request: Headers, etag: str | None, last_modified: str | None) -> bool:
-    """Whether 304 answers a GET or HEAD: If-None-Match by weak comparison, which outranks If-Modified-
-    Since (§13.2.2)."""
-    none_match = request.getlist("if-none-match")
-    if none_match:
-        if etag is None:
-            return False
-        opaque = etag.removeprefix("W/")
-        tags = entity_tags(",".join(none_match))
-        return tags == ["*"] or any(tag.removeprefix("W/") == opaque for tag in tags)
-    since, modified = http_date(request.get("if-modified-since")), http_date(last_modified)
-    return since is not None and modified is not None and since >= modified
-
-
-def precondition_failed(request: Headers, etag: str | None, last_modified: str | None) -> bool:
-    """Whether 412 answers: If-Match by strong comparison, else If-Unmodified-Since (RFC 9110 §13.1.1,
-    §13.1.4)."""
-    match = request.getlist("if-match")
-    if match:
-        tags = entity_tags(",".join(match))
-        return tags != ["*"] and (etag is None or etag.startswith("W/") or etag not in tags)
-    since, modified = http_date(request.get("if-unmodified-since")), http_date(last_modified)
-    return since is not None and modified is not None and modified > since
-
-
-def range_applies(if_range: str | None, etag: str | None, last_modified: str | None) -> bool:
-    """Whether If-Range lets the Range field count: the exact date, or the same strong tag (RFC 9110
-    §13.1.5)."""
-    if if_range is None:
-        return True
-    if if_range == last_modified:
-        return True
-    return etag is not None and not etag.startswith("W/") and if_range == etag
-
-
-def http_date(value: str | None) -> float | None:
-    """Seconds since the epoch of an HTTP-date (RFC 9110 §5.6.7), or None if there is none that can be
-    read."""
-    if not value:
-        return None
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
 
 
 def byteranges_head(boundary: str, content_type: str, start: int, end: int, size: int) -> bytes:
