@@ -38,8 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """End the process with `code`, also where a thread of the application's will not end."""
-    import threading
-
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it is ending already
     stuck = [
