@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -175,3 +176,10 @@ def eventually(condition, timeout: float = 5, interval: float = 0.01):  # type: 
             return value
         assert time.monotonic() < deadline, f"not within {timeout} s: {condition}"
         time.sleep(interval)
+
+
+def free_port() -> int:
+    """One of 127.0.0.1, for a server that cannot be given port 0."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

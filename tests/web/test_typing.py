@@ -36,11 +36,13 @@ def check(*command: str) -> None:
     assert found == wrong, run.stdout + run.stderr
 
 
+@pytest.mark.once
 def test_mypy() -> None:
     benchmark = ["benchmarks/toolkit/apps.py", "benchmarks/toolkit/run.py"]
     check(sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", USER, MISUSE, *benchmark)
 
 
+@pytest.mark.once
 def test_pyright() -> None:
     pyright = shutil.which("pyright", path=str(Path(sys.executable).parent))
     if pyright is None:

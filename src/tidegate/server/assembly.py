@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Config
 from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.asgi2 import ASGI2Application
+from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.forwarded import Forwarding, TrustedPeers
 from tidegate.gateway.lifespan import Lifespan
 from tidegate.gateway.scope import Peers
@@ -25,6 +26,9 @@ from tidegate.server.exchange_log import ExchangeLog
 from tidegate.server.limits import http1_limits, http2_limits, websocket_settings
 from tidegate.server.listening import Listening
 from tidegate.server.loader import detect_interface, load_application
+
+if TYPE_CHECKING:
+    from tidegate.edge.edge import Edge
 
 SERVER = b"tidegate"
 
@@ -73,6 +77,7 @@ def make_acceptor(
     listening: Listening,
     log: ExchangeLog,
     connections_changed: Callable[[], None],
+    edge: "Edge | None",
 ) -> Acceptor:
     limits, timeouts, proxies = config.limits, config.timeouts, config.proxies
     delay = None
@@ -92,11 +97,13 @@ def make_acceptor(
 
         extension = tls_extension
     handshakes = listening.max_handshakes
+    body = -1 if limits.body is None else limits.body
+    max_content = body if edge is None else edge.max_content
     return Acceptor(
         loop,
         wheel,
         gateway,
-        http1_limits(config),
+        http1_limits(config, max_content),
         defaults,
         max_connections=max(1, connection_limit(limits.connections + handshakes) - handshakes),
         write_timeout=timeouts.write,
@@ -110,10 +117,11 @@ def make_acceptor(
         exempt_paths=frozenset(limits.exempt),
         secure_defaults=secure_defaults,
         tls_extension=extension,
-        open_http2=_http2_opener(config) if config.http2 else None,
+        open_http2=_http2_opener(config, max_content) if config.http2 else None,
         h2c=config.h2c,
         h2c_upgrade=config.h2c_upgrade,
         preface_timeout=timeouts.h2_settings,
+        open_http=HTTPExchange if edge is None else edge.open_http,
     )
 
 
@@ -125,7 +133,7 @@ def _defaults(config: Config, *more: tuple[bytes, bytes]) -> ResponseDefaults:
     return defaults
 
 
-def _http2_opener(config: Config) -> OpenHTTP2:
+def _http2_opener(config: Config, max_content: int) -> OpenHTTP2:
     limits: Any = None
 
     def open_http2(
@@ -139,7 +147,7 @@ def _http2_opener(config: Config) -> OpenHTTP2:
 
         nonlocal limits
         if limits is None:
-            limits = http2_limits(config)
+            limits = http2_limits(config, max_content)
         return H2Connection(wire, limits, defaults, open_handler, request_refused, now)
 
     return open_http2

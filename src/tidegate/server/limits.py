@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from tidegate.http2.limits import H2Limits
 
 
-def _common(config: Config) -> dict[str, Any]:
+def _common(config: Config, max_content: int) -> dict[str, Any]:
     """What HTTP has in any version."""
     limits, timeouts = config.limits, config.timeouts
     return {
         "max_fields": limits.fields,
-        "max_content": -1 if limits.body is None else limits.body,
+        "max_content": max_content,
         "max_trailers": limits.trailers,
         "head_timeout": timeouts.head,
         "body_rate": timeouts.min_body_rate,
@@ -27,10 +27,10 @@ def _common(config: Config) -> dict[str, Any]:
     }
 
 
-def http1_limits(config: Config) -> H1Limits:
+def http1_limits(config: Config, max_content: int) -> H1Limits:
     limits, timeouts = config.limits, config.timeouts
     return H1Limits(
-        **_common(config),
+        **_common(config, max_content),
         max_request_line=limits.request_line,
         max_head=limits.head,
         max_pipelined=limits.pipelined,
@@ -41,12 +41,12 @@ def http1_limits(config: Config) -> H1Limits:
     )
 
 
-def http2_limits(config: Config) -> "H2Limits":
+def http2_limits(config: Config, max_content: int) -> "H2Limits":
     from tidegate.http2.limits import H2Limits
 
     limits, timeouts = config.limits, config.timeouts
     return H2Limits(
-        **_common(config),
+        **_common(config, max_content),
         max_streams=limits.h2_streams,
         max_header_list=limits.head,
         max_target=limits.request_line,

@@ -32,6 +32,7 @@ from tidegate.server.notify import ServiceManager
 from tidegate.version import __version__
 
 if TYPE_CHECKING:
+    from tidegate.edge.edge import Edge
     from tidegate.net.tcp import Acceptor
 
 logger = logging.getLogger("tidegate")
@@ -90,6 +91,7 @@ class Server:
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
         self._acceptor: Acceptor | None = None
+        self._edge: Edge | None = None
         self._wheel: TimerWheel | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
         self._delay_probe: DelayProbe | None = None
@@ -211,7 +213,14 @@ class Server:
         wheel = TimerWheel(loop)
         wheel.start()
         gateway = make_gateway(app, config, loop, lifespan, log)
-        acceptor = make_acceptor(config, loop, wheel, gateway, listening, log, self._connections_changed)
+        if config.edge:
+            # Loaded where there is something to do.
+            from tidegate.edge.edge import Edge
+
+            self._edge = Edge(config.edge, config.limits.body)
+        acceptor = make_acceptor(
+            config, loop, wheel, gateway, listening, log, self._connections_changed, self._edge
+        )
         doors = Doors(listening, acceptor, listening.https_port(sockets, self._binds), self._share)
         self._lifespan, self._wheel, self._gateway = lifespan, wheel, gateway
         self._acceptor, self._doors = acceptor, doors
@@ -327,6 +336,8 @@ class Server:
             self._housekeeping.cancel()
         if self._delay_probe is not None:
             self._delay_probe.stop()
+        if self._edge is not None:
+            self._edge.close()
         wheel.stop()
         logger.info("Shutdown is complete")
         if not sound:
