@@ -5,7 +5,9 @@ configuration, 3 where the application failed to load or to start.
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -36,9 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """End the process with `code`, also where a thread of the application's will not end."""
-    import signal
-    import threading
-
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it is ending already
     stuck = [
@@ -183,13 +182,16 @@ def version() -> str:
 
 
 def _serve_alone(app: Any, config: Config) -> int:
-    """Without a supervisor: a service manager's sockets are this process's own."""
+    """Without a supervisor: a service manager's sockets are this process's own, and so is USR1."""
+    from tidegate.cli.logging import reopen_log_files
     from tidegate.supervisor.sockets import activated
     from tidegate.supervisor.upgrade import activated_config
 
     descriptors = activated(os.environ)
     if descriptors:
         config = replace(config, binds=activated_config(config, descriptors))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, lambda number, frame: reopen_log_files())
     return serve(app, config)
 
 
