@@ -7,9 +7,10 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml README.md
 
-.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick reliability soak wheel compat conformance testssl fuzz clean
+.PHONY: run test test-all lint test-compiled test-pure test-pure-plain bench bench-quick reliability soak wheel \
+  compat compat-compiled compat-pure conformance testssl fuzz clean
 
-# The CPythons that `make test-all` repeats the suite on: those on the PATH, and pyenv's.
+# The CPythons that `make test-all` repeats the suite on, with more examples and the whole of it on both builds: those on the PATH, and pyenv's.
 PYTHONS ?= $(wildcard $(foreach v,3.11 3.12 3.13 3.14,$(HOME)/.pyenv/versions/$(v)*/bin/python$(v) /usr/bin/python$(v)))
 
 # With HTTPS=1, over TLS with a certificate from build/dev-cert/ca.pem, which is made where there is none.
@@ -22,9 +23,12 @@ else
 	@$(BIN)/tidegate --app-dir examples hello:app
 endif
 
-# The tests of both builds at a time.
-test: lint
-	$(MAKE) --no-print-directory -j2 --output-sync=line test-compiled test-pure
+# The linters and the tests of both builds at a time: the tests mostly wait.
+test: $(VENV)/.compiled
+	$(MAKE) --no-print-directory -j3 --output-sync=line lint test-compiled test-pure
+
+# Each worker begins with a part of the suite in its order, for the modules' fixtures, and ends with what is left.
+PYTEST := pytest --numprocesses=2 --dist=worksteal
 
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -46,11 +50,11 @@ lint: $(VENV)/.compiled
 	PYTHONPATH=src $(BIN)/lint-imports
 
 test-compiled: $(VENV)/.compiled
-	TIDEGATE_EXTENSIONS=require $(BIN)/python -m pytest
+	TIDEGATE_EXTENSIONS=require $(BIN)/python -m $(PYTEST)
 
 test-pure: $(VENV)/.compiled
 	$(BIN)/coverage erase
-	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/coverage run -m pytest
+	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/coverage run -m $(PYTEST) -m 'not once'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='src/tidegate/http/*,src/tidegate/http1/*,src/tidegate/http2/*,src/tidegate/websocket/*' --fail-under=100
 	$(BIN)/coverage report --include='src/tidegate/*' --fail-under=95
@@ -60,11 +64,11 @@ test-all:
 	set -e; for python in $(PYTHONS); do \
 	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	  echo "== CPython $$version"; \
-	  $(MAKE) PYTHON=$$python VENV=.venv-$$version test-compiled test-pure-plain; \
+	  HYPOTHESIS_PROFILE=thorough $(MAKE) PYTHON=$$python VENV=.venv-$$version test-compiled test-pure-plain; \
 	done
 
 test-pure-plain: $(VENV)/.compiled
-	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m pytest
+	PYTHONPATH=src TIDEGATE_EXTENSIONS=skip $(BIN)/python -m $(PYTEST)
 
 # The wheel and the source distribution, each installed where there is nothing else; the latter without a C compiler.
 wheel: $(VENV)/.tools
@@ -81,8 +85,14 @@ wheel: $(VENV)/.tools
 
 # Starlette's own suite against tidegate.web, on both builds; it is downloaded into build/.
 compat: $(VENV)/.compiled
-	XDG_CACHE_HOME=build TIDEGATE_EXTENSIONS=require $(BIN)/python tests/compat/starlette_suite.py --at-least 97
-	XDG_CACHE_HOME=build PYTHONPATH=src TIDEGATE_EXTENSIONS=skip \
+	$(MAKE) --no-print-directory -j2 --output-sync=line compat-compiled compat-pure
+
+compat-compiled: $(VENV)/.compiled
+	XDG_CACHE_HOME=build/compat-compiled TIDEGATE_EXTENSIONS=require \
+	  $(BIN)/python tests/compat/starlette_suite.py --at-least 97
+
+compat-pure: $(VENV)/.compiled
+	XDG_CACHE_HOME=build/compat-pure PYTHONPATH=src TIDEGATE_EXTENSIONS=skip \
 	  $(BIN)/python tests/compat/starlette_suite.py --at-least 97
 
 $(BENCH)/.installed: benchmarks/requirements.txt
@@ -117,9 +127,11 @@ soak: $(VENV)/.compiled
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.tools
 	$(BIN)/pip install --quiet "atheris>=3"
-	mkdir -p build/fuzz
+	mkdir -p build/fuzz build/fuzz_http2
 	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
 	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
+	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http2.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
+	  -timeout=10 -artifact_prefix=build/fuzz_http2/ build/fuzz_http2 tests/fuzz/corpus_http2
 
 # testssl.sh (a Debian package of that name) against a server with a certificate of its own CA: some two minutes.
 testssl: $(VENV)/.compiled

@@ -17,7 +17,7 @@ OTHER = {
     "cancel_on_disconnect": "1.5",
     "bind": "[::1]:9", "host": "::1", "port": "9", "uds": "/run/x", "fd": "5", "backlog": "9",
     "server_header": "false", "date_header": "false", "header": "x-a: b", "early_hints_http1": "all",
-    "http2": "false", "h2c": "false",
+    "http2": "false", "h2c": "false", "h2c_upgrade": "true",
     "limit_h2_streams": "9", "limit_h2_frame": "20k", "limit_h2_window": "9k", "limit_h2_max_window": "9k",
     "limit_h2_connection_window": "90k", "limit_h2_resets": "9", "limit_h2_control": "900",
     "timeout_h2_settings": "9", "timeout_h2_ping": "9", "timeout_h2_ping_answer": "9",

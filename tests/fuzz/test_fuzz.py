@@ -184,6 +184,7 @@ def test_any_order_of_events_never_crashes(steps: list[bytes | str]) -> None:
         check(dialogue)
     dialogue.connection.connection_lost()
     check(dialogue)
+    assert all(handler.discards == ("start" not in handler.names) for handler in dialogue.handlers)
 
 
 def check(dialogue: Dialogue) -> None:

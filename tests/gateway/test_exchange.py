@@ -2,10 +2,14 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine
+import tracemalloc
+from collections.abc import Callable, Coroutine, Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidegate.gateway import response
 from tidegate.gateway.application import Gateway, is_disconnect
@@ -543,15 +547,60 @@ def test_a_request_without_content() -> None:
 
 
 def test_content_in_pieces() -> None:
+    a, b = b"a" * 1024, b"b" * 1024
+
     def script(exchange):
-        exchange.data_received(b"a")
-        exchange.data_received(b"b")
+        exchange.data_received(a)
+        exchange.data_received(b)
         exchange.end_received([])
 
     assert received(request("POST", UNKNOWN_LENGTH), script, 2) == [
-        {"type": "http.request", "body": b"a", "more_body": True},
-        {"type": "http.request", "body": b"b", "more_body": False},
+        {"type": "http.request", "body": a, "more_body": True},
+        {"type": "http.request", "body": b, "more_body": False},
     ]
+
+
+def waiting(pieces: Iterable[bytes]) -> list[dict[str, Any]]:
+    """What an application finds that has not received while these came."""
+
+    async def main():
+        exchange = Run(None, request("POST", UNKNOWN_LENGTH)).exchange
+        for piece in pieces:
+            exchange.data_received(piece)
+        exchange.end_received([])
+        messages = [exchange.take_message()]
+        while messages[-1]["more_body"]:
+            messages.append(exchange.take_message())
+        return messages
+
+    return run(main())
+
+
+@given(st.lists(st.sampled_from([1, 2, 100, 1000, 1023, 1024, 1025, 5000, 16384, 20000]), min_size=1))
+def test_pieces_that_wait_are_joined(sizes: list[int]) -> None:
+    pieces = [bytes([65 + number % 26]) * size for number, size in enumerate(sizes)]
+    messages = waiting(pieces)
+    assert b"".join(message["body"] for message in messages) == b"".join(pieces)
+    assert {type(message["body"]) for message in messages} == {bytes}
+    assert all(message["more_body"] for message in messages[:-1])
+    # Two neighbours are together at least as long as the least of what is not joined.
+    assert all(len(first["body"]) + len(second["body"]) >= 1024 for first, second in pairwise(messages))
+
+
+def test_many_tiny_pieces_cost_their_octets() -> None:
+    """Chunks or DATA frames of two octets, to an application that does not receive."""
+
+    async def main():
+        exchange = Run(None, request("POST", UNKNOWN_LENGTH)).exchange
+        tracemalloc.start()
+        try:
+            for number in range(100_000):
+                exchange.data_received(b"%02d" % (number % 100))
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert run(main()) < 300_000
 
 
 def test_an_end_that_comes_alone() -> None:

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from tests.support.http1 import RecordingHandler, answer_at_once
+from tests.support.http1 import RecordingHandler, answer_at_once, octets
 from tests.support.http2 import (
     CANCEL,
     CONTINUATION,
@@ -154,7 +154,7 @@ EMPTY = {
     "PRIORITY": lambda n: frame(PRIORITY, 0, 3, dependency(n + 4)),
     "PRIORITY of idle streams": lambda n: frame(PRIORITY, 0, n + 10, dependency(1)),
     "PRIORITY_UPDATE": lambda n: priority_update(3, b"u=%d" % (n % 8)),
-    "PRIORITY_UPDATE of idle streams": lambda n: priority_update(n + 10, b"u=1"),
+    "PRIORITY_UPDATE of an idle stream": lambda n: priority_update(5, b"u=%d" % (n % 8)),
     "WINDOW_UPDATE": lambda n: window(0, 1),
     "WINDOW_UPDATE of a stream": lambda n: window(3, 1),
     "WINDOW_UPDATE of a closed stream": lambda n: window(1, 1),
@@ -475,6 +475,19 @@ def test_uploads_that_end_with_an_empty_frame() -> None:
         dialogue.collect()
         assert dialogue.answers[n].content == b"ok"
     assert dialogue.alive
+
+
+def test_frames_that_come_octet_by_octet_count_as_frames() -> None:
+    """Padding; and what crosses our reset."""
+    dialogue = Dialogue(max_control=10).receive(post(1), post(3))
+    dialogue.handlers[1].stream.reset()
+    for _ in range(3):
+        dialogue.receive(*octets(data(1, b"content", padding=255)), *octets(data(3, bytes(500))))
+    assert dialogue.handlers[0].content == b"content" * 3
+    assert dialogue.alive
+    for _ in range(20):
+        dialogue.receive(*octets(data(1, padding=9)))
+    calmed(dialogue)
 
 
 def test_3_000_requests_on_a_connection() -> None:

@@ -226,6 +226,7 @@ def test_any_frames_against_any_application(actions: list[Any], max_streams: int
     dialogue.turn()
     for handler in dialogue.handlers:
         check(handler)
+        assert handler.discards == ("start" not in handler.names)
         answer = dialogue.answers.get(handler.stream.stream_id)  # type: ignore[attr-defined]
         assert handler.names == [] or handler.names[-1] == "reset" or is_answered(answer)
     seen = len(dialogue.frames)

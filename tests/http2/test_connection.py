@@ -1118,11 +1118,66 @@ def test_content_whose_length_is_too_large() -> None:
     assert dialogue.handlers == []
 
 
-def test_trailers_that_are_too_large() -> None:
-    dialogue = Dialogue(max_fields=3).receive(post(1))
-    dialogue.receive(headers(1, [(b"a", b"b")] * 4))
-    assert dialogue.resets == {1: PROTOCOL_ERROR}
+LARGE_TRAILERS = {
+    "fields": ({"max_fields": 4}, [(b"a", b"b")] * 5),
+    "list": ({"max_header_list": 300}, [(b"a", b"b" * 300)]),
+    "trailers": ({"max_trailers": 100}, [(b"aa", b"b" * 16), (b"cc", b"d" * 17)]),
+}
+
+
+@pytest.mark.parametrize(("limits", "fields"), LARGE_TRAILERS.values(), ids=LARGE_TRAILERS)
+def test_trailers_that_are_too_large(limits: dict[str, int], fields: list[tuple[bytes, bytes]]) -> None:
+    """RFC 6585 §5, where the answer has not begun; what begins as tunnel or answer is cut."""
+    for before in ([post(1)], [post(1), data(1, b"content")]):
+        for pieces in ([*before, headers(1, fields)], [b"".join([*before, headers(1, fields)])]):
+            dialogue = Dialogue(**limits).receive(*pieces)
+            assert dialogue.answers[1].status == 431
+            assert dialogue.answers[1].ended
+            assert dialogue.resets == {}
+            assert [error.status for error, _ in dialogue.refusals] == [431]
+            started = len(pieces) > 1
+            assert (dialogue.handler.names[-1:] == ["reset"]) == started
+            assert dialogue.handler.discards == (not started)
+            assert dialogue.alive
+    dialogue = Dialogue(**limits).receive(post(1))
+    dialogue.handler.send_head(200)
+    dialogue.handler.send(b"begun")
+    dialogue.receive(headers(1, fields))
+    assert dialogue.resets == {1: CANCEL}
+    assert dialogue.handler.names == ["start", "reset"]
     assert dialogue.alive
+    dialogue = Dialogue(**limits).receive(headers(1, CONNECT, end=False))
+    dialogue.handler.stream.accept_tunnel([])
+    dialogue.handler.send(b"bye", True)
+    dialogue.receive(headers(1, fields))
+    assert dialogue.resets == {1: CANCEL}
+    assert dialogue.alive
+
+
+def test_trailers_that_just_fit() -> None:
+    fields = [(b"aa", b"b" * 16), (b"cc", b"d" * 16)]
+    dialogue = Dialogue(max_trailers=100).receive(post(1), headers(1, fields))
+    assert dialogue.handler.events[-1] == ("end", fields)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_request_that_asked_for_http2(refused: bool) -> None:
+    """RFC 7540 §3.2: it is stream 1, half-closed; the client's preface is yet to come."""
+    dialogue = Dialogue(greet=False, refuse=RequestError(503, "busy") if refused else None)
+    request = Dialogue().receive(headers(1, [*GET, (b"priority", b"u=1")])).handler.request
+    dialogue.connection.take_settings(bytes.fromhex("000400000003"))
+    dialogue.connection.upgrade(request)
+    if not refused:
+        assert urgencies(dialogue) == [1]
+        dialogue.handler.answer(b"hello")
+    assert [each.name for each in dialogue.collect()] == ["SETTINGS", "WINDOW_UPDATE", "HEADERS", "DATA"]
+    assert dialogue.answers[1].status == (503 if refused else 200)
+    assert len(dialogue.answers[1].content) == 3
+    dialogue.receive(PREFACE + settings(), SETTINGS_ACK, window(1, 100))
+    assert dialogue.answers[1].ended
+    assert [each.flags for each in dialogue.of(SETTINGS)] == [0, 1]
+    assert dialogue.receive(headers(3)).alive
+    assert len(dialogue.handlers) == (0 if refused else 2)
 
 
 def test_priorities() -> None:
@@ -1155,13 +1210,38 @@ def test_priorities_that_cannot_be(sent: bytes) -> None:
     assert codes(Dialogue().receive(sent)) == [PROTOCOL_ERROR]
 
 
-def test_early_priorities_are_bounded() -> None:
-    dialogue = Dialogue(max_streams=5)
-    for n in range(1, 50, 2):
+def urgencies(dialogue: Dialogue) -> list[int]:
+    return [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
+
+
+def test_rfc9218_7_1_idle_streams_that_are_prioritised_count_as_open() -> None:
+    """Those of the client's, as far as they may yet be opened."""
+    dialogue = Dialogue(max_streams=5).receive(headers(1), headers(3))
+    for n in (5, 7, 9):
         dialogue.receive(priority_update(n, b"u=1"))
-    dialogue.receive(headers(1), headers(31))
-    urgencies = [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
-    assert urgencies == [1, 3]
+    dialogue.receive(priority_update(9, b"u=2"), priority_update(3, b"u=4"))
+    assert dialogue.alive
+    dialogue.receive(headers(9))  # 5 and 7 are passed over: they are closed now (RFC 9113 §5.1.1)
+    dialogue.receive(priority_update(11, b"u=0"), priority_update(13, b"u=0"), priority_update(5, b"u=0"))
+    assert dialogue.alive
+    assert urgencies(dialogue) == [3, 4, 2]
+    assert codes(dialogue.receive(priority_update(15, b"u=0"))) == [PROTOCOL_ERROR]
+
+
+def test_priorities_of_a_client_that_does_not_know_the_limit_yet() -> None:
+    dialogue = Dialogue(greet=False, max_streams=5).receive(PREFACE + settings())
+    dialogue.receive(*[priority_update(n, b"u=1") for n in range(1, 50, 2)], SETTINGS_ACK)
+    assert dialogue.alive
+    dialogue.receive(headers(1), headers(31), headers(33))
+    assert urgencies(dialogue) == [1, 3, 3]
+
+
+def test_priorities_of_pushed_streams_are_not_kept() -> None:
+    dialogue = Dialogue(max_streams=1).receive(headers(1))
+    dialogue.handler.stream.push(b"/pushed", [])
+    dialogue.handlers[1].answer()
+    dialogue.handlers[0].answer()
+    assert dialogue.receive(priority_update(2, b"u=1"), priority_update(3, b"u=1")).alive
 
 
 def test_what_every_connection_does_unless_it_says_otherwise() -> None:

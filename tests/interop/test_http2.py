@@ -1,4 +1,4 @@
-"""HTTP/2 without TLS, by real clients: curl, nghttp, h2load (where they are installed) and httpx2."""
+"""HTTP/2 by real clients, without TLS and over it: curl, nghttp, h2load (where they are installed) and httpx2."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import ServerProcess, start_server
+from tests.support.tls import Authority
 
 APPS = Path(__file__).parent / "apps"
 
@@ -50,7 +51,36 @@ def test_curl(server: ServerProcess, tmp_path: Path) -> None:
 def test_curl_over_http1_beside_it(server: ServerProcess) -> None:
     assert json.loads(run("curl", "-sS", "--http1.1", f"{server.url}/told"))["http_version"] == "1.1"
     upgraded = json.loads(run("curl", "-sS", "--http2", f"{server.url}/told"))
-    assert upgraded["http_version"] == "1.1", "Upgrade: h2c is not followed"
+    assert upgraded["http_version"] == "1.1", "Upgrade: h2c is not followed unless told to"
+
+
+@pytest.fixture(scope="module")
+def upgrading() -> Iterator[ServerProcess]:
+    with start_server("--no-access-log", "--h2c-upgrade", app="http2_app:app", app_dir=APPS) as running:
+        yield running
+
+
+@needs("curl")
+def test_curl_by_upgrade(upgrading: ServerProcess, tmp_path: Path) -> None:
+    urls = [f"{upgrading.url}/told?{n}" for n in range(3)]
+    answers = run("curl", "-sS", "--http2", "-w", "\n%{http_version}\n", *urls).splitlines()
+    assert answers[1::2] == ["2"] * 3
+    told = [json.loads(answer) for answer in answers[::2]]
+    assert [each["query"] for each in told] == ["0", "1", "2"]
+    assert {each["http_version"] for each in told} == {"2"}
+    (tmp_path / "up").write_bytes(os.urandom(300_000))
+    upload = ("--data-binary", f"@{tmp_path}/up", "-o", str(tmp_path / "down"), "-H", "Expect:")
+    version = run("curl", "-sS", "--http2", "-w", "%{http_version}", *upload, f"{upgrading.url}/echo")
+    assert version == "1.1", "a request with content is not followed"
+    assert (tmp_path / "down").read_bytes() == (tmp_path / "up").read_bytes()
+
+
+@needs("nghttp")
+def test_nghttp_by_upgrade(upgrading: ServerProcess) -> None:
+    log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", "--upgrade", f"{upgrading.url}/everything"))
+    assert "HTTP Upgrade success" in log
+    assert re.search(r"recv \(stream_id=1\) :status: 200", log)
+    assert re.search(r"recv \(stream_id=1\) x-checksum: 7", log)
 
 
 @needs("curl")
@@ -83,14 +113,66 @@ def test_h2load(server: ServerProcess) -> None:
         assert f"{count} succeeded, 0 failed, 0 errored" in report
 
 
-def test_httpx2(server: ServerProcess) -> None:
-    script = f"""
-import asyncio, httpx2
+HTTPX2 = """
+import asyncio, ssl, sys, httpx2
+url, verify = sys.argv[1], ssl.create_default_context(cafile=sys.argv[2]) if sys.argv[2:] else True
 async def main():
-    async with httpx2.AsyncClient(http1=False, http2=True, timeout=30) as client:
-        answers = await asyncio.gather(*[client.post("{server.url}/echo", content=b"%d" % n * 5000) for n in range(50)])
+    async with httpx2.AsyncClient(http1=False, http2=True, timeout=30, verify=verify) as client:
+        answers = await asyncio.gather(*[client.post(url, content=b"%d" % n * 5000) for n in range(50)])
         assert [a.content for a in answers] == [b"%d" % n * 5000 for n in range(50)]
-        assert {{a.http_version for a in answers}} == {{"HTTP/2"}}
+        assert {a.http_version for a in answers} == {"HTTP/2"}
 asyncio.run(main())
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_httpx2(server: ServerProcess) -> None:
+    subprocess.run([sys.executable, "-c", HTTPX2, f"{server.url}/echo"], check=True, timeout=60)
+
+
+# Over TLS, where ALPN chooses it
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority) -> Iterator[ServerProcess]:
+    site = authority.issue("localhost", "127.0.0.1")
+    arguments = ("--no-access-log", "--ssl-certfile", str(site))
+    with start_server(*arguments, app="http2_app:app", app_dir=APPS) as running:
+        yield running
+
+
+def https(server: ServerProcess, path: str) -> str:
+    return f"https://127.0.0.1:{server.port}/{path}"
+
+
+@needs("curl")
+def test_curl_over_tls(secure: ServerProcess, authority: Authority) -> None:
+    command = ("curl", "-sS", "--cacert", str(authority.file), "-w", "\n%{http_version}\n")
+    told = run(*command, https(secure, "told?1"), https(secure, "told?2")).splitlines()
+    assert told[1::2] == ["2", "2"]
+    assert [json.loads(each)["query"] for each in told[::2]] == ["1", "2"]
+
+
+@needs("nghttp")
+def test_nghttp_over_tls(secure: ServerProcess) -> None:
+    log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", https(secure, "everything")))
+    assert "The negotiated protocol: h2" in log
+    assert "pushed content" in log
+    assert re.search(r"recv \(stream_id=13\) x-checksum: 7", log)
+
+
+@needs("h2load")
+def test_h2load_over_tls(secure: ServerProcess) -> None:
+    for path, count in (("told", 2000), ("file", 500)):
+        report = run("h2load", "-c4", "-m32", f"-n{count}", https(secure, path))
+        assert "Application protocol: h2\n" in report
+        assert f"{count} succeeded, 0 failed, 0 errored" in report
+
+
+def test_httpx2_over_tls(secure: ServerProcess, authority: Authority) -> None:
+    command = [sys.executable, "-c", HTTPX2, https(secure, "echo"), str(authority.file)]
+    subprocess.run(command, check=True, timeout=60)

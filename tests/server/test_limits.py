@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import tests.support.http2 as h2
 from tests.support.inprocess import serving
 from tests.support.process import eventually, start_server
 from tidegate.http.errors import ClientDisconnected
@@ -416,6 +417,49 @@ def test_concurrency():
             client.close()
         with server.client() as client:
             assert client.request().body == b"ok"
+
+
+def test_concurrency_of_requests_that_come_in_one_read():
+    """Their applications start behind their content; they count from their heads on."""
+    go_on = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await go_on.wait()
+        await ok(scope, receive, send)
+
+    def burst(ids, *broken):
+        return b"".join([h2.post(n) + h2.data(n, b"x", end=True) for n in ids] + list(broken))
+
+    with serving(app, limits={"concurrency": 3}) as server, server.client() as client:
+        parser = h2.FrameParser()
+        statuses: dict[int, int] = {}
+
+        def read(count):
+            while len(statuses) < count:
+                for each in parser.receive(client.socket.recv(65536)):
+                    if each.kind == h2.HEADERS:
+                        statuses[each.stream_id] = each.status
+
+        client.send(h2.PREFACE + h2.settings() + h2.SETTINGS_ACK + burst(range(1, 21, 2)))
+        read(7)
+        eventually(lambda: server.called == 3)
+        assert set(statuses.values()) == {503}
+        server.call_soon(go_on.set)
+        read(10)
+        assert sorted(statuses.values()) == [200] * 3 + [503] * 7
+        # Those that come to nothing before they are started leave their places to others.
+        malformed = b"".join(
+            h2.headers(n, [*h2.POST, (b"content-length", b"1")], end=False) + h2.data(n, b"too much")
+            for n in range(21, 41, 2)
+        )
+        cancelled = b"".join(h2.post(n) + h2.reset(n) for n in range(41, 61, 2))
+        client.send(malformed + cancelled + h2.ping())
+        while not any(each.kind == h2.PING for each in parser.receive(client.socket.recv(65536))):
+            pass
+        statuses.clear()
+        client.send(burst(range(61, 67, 2)))
+        read(3)
+        assert set(statuses.values()) == {200}
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])

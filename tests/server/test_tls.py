@@ -301,6 +301,23 @@ def test_strict_transport_security(server, connect):
     assert connect().request().header("strict-transport-security") == b"max-age=31536000; includeSubDomains"
 
 
+@pytest.mark.parametrize("name", [b"strict-transport-security", b"Strict-Transport-Security"])
+def test_an_applications_strict_transport_security_is_the_only_one(server, authority, connect, name):
+    """RFC 6797 §6.1: not more than one."""
+
+    async def app(scope, receive, send):
+        fields = [(name, b"max-age=9"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body"})
+
+    server.app = app
+    assert connect().request().header("strict-transport-security") == b"max-age=9"
+    head = curl(server, authority, "--http2", "-D", "-").lower()
+    assert head.startswith(b"http/2 200")
+    assert head.count(b"strict-transport-security") == 1
+    assert b"\r\nstrict-transport-security: max-age=9\r\n" in head
+
+
 @pytest.mark.parametrize(
     ("request_", "location"),
     [
@@ -680,7 +697,7 @@ def test_shutdown_lets_a_handshake_come_to_its_end(authority, site):
             connected.send(outgoing.read())
             incoming.write(connected.socket.recv(65536))
             server.call_soon(server.stop_event.set)
-            eventually(lambda: not server.server._listeners[0]._accepting)
+            eventually(lambda: not server.server._doors.listeners[0]._accepting)
             while True:
                 try:
                     client.do_handshake()

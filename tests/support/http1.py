@@ -86,6 +86,7 @@ class RecordingHandler(StreamHandler):
         self.request = request
         self.script = script
         self.events: list[tuple[Any, ...]] = []
+        self.discards = 0
         self.refusals: list[tuple[RequestError, RequestHead | None]] = []
 
     @property
@@ -100,6 +101,10 @@ class RecordingHandler(StreamHandler):
         self.events.append(("start",))
         if self.script is not None:
             self.script(self)
+
+    def discarded(self) -> None:
+        assert "start" not in self.names
+        self.discards += 1
 
     def data_received(self, data: bytes) -> None:
         assert data

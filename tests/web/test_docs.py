@@ -97,8 +97,8 @@ def test_every_module_has_its_page() -> None:
     }
     index = (DOCS / "toolkit" / "index.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_.]+)`", index))
-    # Parts of others, documented with them: the sans-I/O halves of forms, ranges, lifespans and test clients.
-    parts = {"multipart", "ranges", "negotiation", "asynctestclient"}
+    # Parts of others, documented with them: the sans-I/O halves of forms, lifespans and test clients.
+    parts = {"multipart", "asynctestclient"}
     assert modules - parts <= named
     linked = set(re.findall(r"\]\((?:[a-z-]+/)*([a-z-]+\.md)", index))
     assert {page.name for page in PAGES} - {"index.md"} <= linked

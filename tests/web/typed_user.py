@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypedDict, assert_type
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, assert_type
 
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask
@@ -15,21 +15,34 @@ from tidegate.web.exceptions import HTTPException
 from tidegate.web.middleware import Middleware
 from tidegate.web.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from tidegate.web.middleware.cors import CORSMiddleware
+from tidegate.web.middleware.csrf import CSRFMiddleware
 from tidegate.web.middleware.gzip import GZipMiddleware
+from tidegate.web.middleware.rate_limit import RateLimitMiddleware
+from tidegate.web.middleware.request_id import RequestIDMiddleware, current_request_id
+from tidegate.web.middleware.security_headers import SecurityHeadersMiddleware, csp_nonce
+from tidegate.web.middleware.server_sessions import ServerSession, ServerSessionMiddleware, server_session
+from tidegate.web.ratelimit import Decision, Quota
 from tidegate.web.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from tidegate.web.routing import Host, Mount, Route, WebSocketRoute
 from tidegate.web.testclient import AsyncTestClient, TestClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from tidegate.web.middleware.inline import ResponseHead
-    from tidegate.web.requests import Request
+    from tidegate.web.requests import HTTPConnection, Request
+    from tidegate.web.sessions import StoredSession
     from tidegate.web.websockets import WebSocket
 
 
 class AppState(State):
     """By attribute."""
+
+    greeting: str
+
+
+class ExactState(Protocol):
+    """By attribute too, and no others."""
 
     greeting: str
 
@@ -58,6 +71,43 @@ async def home(request: Request[Shared]) -> Response:
 async def attributes(request: Request[AppState]) -> Response:
     assert_type(request.state.greeting, str)
     return PlainTextResponse(str(request.url_for("home")))
+
+
+async def exact(request: Request[ExactState]) -> Response:
+    assert_type(request.state, ExactState)
+    return PlainTextResponse(request.state.greeting)
+
+
+async def account(request: Request[Shared]) -> Response:
+    session = server_session(request)
+    assert_type(session, ServerSession)
+    session.rotate(restart=True)
+    session["user"] = "ann"
+    assert_type(current_request_id(), str | None)
+    assert_type(csp_nonce(request), str)
+    return PlainTextResponse("x")
+
+
+def by_user(conn: HTTPConnection[Any]) -> str | None:
+    return conn.headers.get("x-user")
+
+
+class OwnSessions:
+    """A store of one's own."""
+
+    async def get(self, key: str) -> StoredSession | None:
+        return None
+
+    async def set(self, key: str, data: bytes, ttl: int, version: int | None) -> str | None:
+        return key
+
+    async def delete(self, key: str) -> bool:
+        return False
+
+
+class OwnLimits:
+    async def take(self, key: str, quotas: Sequence[Quota], cost: int) -> Sequence[Decision]:
+        return [Decision(True, 1, 0.0, 0.0) for _ in quotas]
 
 
 async def untyped_state(request: Request) -> Response:
@@ -121,6 +171,8 @@ app: Application[AppState] = Application(
         Route("/", home, name="home"),
         Route("/attributes", attributes),
         Route("/untyped", untyped_state),
+        Route("/exact", exact),
+        Route("/account", account),
         Route("/blocking", blocking),
         Route("/upload", upload, methods=["POST"], max_body_size=2**20),
         Route("/stream", stream, methods=["POST"]),
@@ -134,6 +186,11 @@ app: Application[AppState] = Application(
         Middleware(Dispatching),
         Middleware(GZipMiddleware, minimum_size=1000),
         Middleware(CORSMiddleware, allow_origins=["*"]),
+        Middleware(RequestIDMiddleware),
+        Middleware(SecurityHeadersMiddleware, content_security_policy={"script-src": ["'nonce-{nonce}'"]}),
+        Middleware(CSRFMiddleware, trusted_origins=["https://app.example"]),
+        Middleware(RateLimitMiddleware, [Quota(10, 1), Quota(100)], key=by_user, store=OwnLimits()),
+        Middleware(ServerSessionMiddleware, OwnSessions(), same_site="strict"),
     ],
     exception_handlers={404: not_found},
     lifespan=lifespan,
@@ -146,6 +203,11 @@ async def decorated(request: Request[Shared]) -> Response:
 
 
 assert_type(app.state, AppState)
+
+
+typed_exactly: Application[ExactState] = Application(body_limit=None)
+assert_type(typed_exactly.state, ExactState)
+typed_exactly.state.greeting = "hello"
 
 
 def use() -> str:

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from tests.websocket.support import agreed
 from tidegate.http.errors import ProtocolError
-from tidegate.websocket.deflate import MAX_STREAMS, Deflater, Inflater, negotiate
+from tidegate.websocket.deflate import (
+    MAX_STREAMS,
+    Deflater,
+    Inflater,
+    MakeCompressor,
+    default_compressor,
+    negotiate,
+    zlib_compressor,
+)
 
 TAIL = b"\x00\x00\xff\xff"
 
@@ -63,15 +71,37 @@ def test_an_offer_that_cannot_be_accepted(offer: list[tuple[str, str | None]]) -
     st.lists(st.binary(max_size=2000), min_size=1, max_size=8),
     st.booleans(),
     st.integers(9, 15),
+    st.integers(0, 9),
     st.integers(0, 50),
+    st.sampled_from([default_compressor, zlib_compressor]),
 )
-def test_messages_come_back(messages: list[bytes], takeover: bool, bits: int, cut: int) -> None:
-    deflater = Deflater(bits, takeover, 2, 5)
+def test_messages_come_back(
+    messages: list[bytes], takeover: bool, bits: int, level: int, cut: int, make: MakeCompressor
+) -> None:
+    deflater = Deflater(bits, takeover, level, 5, make)
     inflater = Inflater(bits, takeover)
     for message in messages:
         payload = deflater.deflate(message)
         first = inflater.inflate(payload[:cut], 2000, False)
         assert first + inflater.inflate(payload[cut:], 2000 - len(first), True) == message
+
+
+@pytest.mark.parametrize("make", [default_compressor, zlib_compressor])
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_no_distance_is_beyond_the_window(make: MakeCompressor, bits: int) -> None:
+    deflater = Deflater(bits, True, 2, 5, make)
+    strict = zlib.decompressobj(-bits)
+    text = b"".join(b"%d tides and %x shores, " % (n, n * n) for n in range(4000))
+    for start in range(0, len(text), 3001):
+        payload = deflater.deflate(text[start : start + 3001])
+        assert strict.decompress(payload + TAIL) == text[start : start + 3001]
+
+
+@pytest.mark.parametrize("make", [default_compressor, zlib_compressor])
+def test_the_level_counts(make: MakeCompressor) -> None:
+    text = b"".join(b"%d tides and %x shores, " % (n, n * n) for n in range(200))
+    stored, fast, small = (len(Deflater(12, True, level, 5, make).deflate(text)) for level in (0, 1, 9))
+    assert stored > len(text) > fast >= small
 
 
 def test_a_taken_over_context_makes_a_repeated_message_small() -> None:

@@ -56,7 +56,8 @@ COMPRESSIBLE_TYPES = (
 )
 EVENT_STREAM = "text/event-stream"
 # Digests of octets that compression changes (RFC 9530 §2, §3; RFC 3230; RFC 2616 §14.15).
-DIGESTS = frozenset([b"content-digest", b"content-md5", b"digest", b"repr-digest"])
+DIGESTS = (b"content-digest", b"content-md5", b"digest", b"repr-digest")
+UNTOUCHED = frozenset([b"content-encoding", b"content-range", *DIGESTS])
 
 
 class MissingCodec(ImportError):
@@ -190,12 +191,7 @@ def eligible(
     for name, value in headers:
         if name == b"content-type":
             content_type = bare_type(value.decode("latin-1"))
-        elif name == b"content-encoding":
-            if value.strip().lower() not in (b"", b"identity"):
-                return False
-        elif (
-            name == b"content-range" or name in DIGESTS or (name == b"cache-control" and no_transform(value))
-        ):
+        elif name in UNTOUCHED or (name == b"cache-control" and no_transform(value)):
             return False
     if content_type == EVENT_STREAM:
         return event_streams
@@ -227,7 +223,7 @@ def encoded_headers(
     kept: list[tuple[bytes, bytes]] = []
     for name, value in headers:
         # Ranges would be of the encoded octets, which another request might not get again (§14.2).
-        if name in (b"content-length", b"content-encoding", b"accept-ranges"):
+        if name in (b"content-length", b"accept-ranges"):
             continue
         kept.append((name, weaken_etag(value) if name == b"etag" else value))
     kept.append((b"content-encoding", coding.encode("ascii")))

@@ -97,7 +97,7 @@ class WebSockets(Section):
         12, Integer(9, 15), "Window of the compression, as a power of 2: memory for each socket against size."
     )
     deflate_mem_level: int = option(5, Integer(1, 9), "zlib's memory level of the compression.")
-    deflate_level: int = option(2, Integer(0, 9), "zlib's level of the compression.")
+    deflate_level: int = option(2, Integer(0, 9), "Level of the compression, as zlib's; 0 stores.")
     deflate_min_binary: int = option(
         1024, Size(), "Smallest binary message that is compressed; it often is so already."
     )
@@ -270,6 +270,12 @@ class Config(Section):
         True,
         Flag(),
         "Speak HTTP/2 without TLS too, to clients that begin with it (prior knowledge).",
+        group="HTTP",
+    )
+    h2c_upgrade: bool = option(
+        False,
+        Flag(),
+        "Switch to HTTP/2 where a request without content asks so (Upgrade: h2c, deprecated); never behind a proxy.",
         group="HTTP",
     )
 

@@ -32,6 +32,7 @@ class EdgeAnswer(HTTPExchange):
         self._fields = fields
 
     def start(self) -> None:
+        self.discarded()
         if self._gateway.access_log is not None:
             self.started_at = perf_counter()
         self.answer()

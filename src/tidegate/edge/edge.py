@@ -14,7 +14,7 @@ from tidegate.gateway.application import Gateway
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http.stream import Stream
 
 
 class Edge:
@@ -56,7 +56,7 @@ class Edge:
         policy = None if self._policies is None else self._policies.find(path)
         return [] if policy is None else policy.all_fields
 
-    def open_http(self, gateway: Gateway, stream: Stream, head: RequestHead, peers: Peers) -> StreamHandler:
+    def open_http(self, gateway: Gateway, stream: Stream, head: RequestHead, peers: Peers) -> HTTPExchange:
         """The acceptor's `open_http`. Raises RequestError."""
         files = self._files
         if files is not None:

@@ -16,6 +16,7 @@ cdef class Exchange(Receiver):
     cdef public RequestHead request
     cdef public Peers peers
     cdef ApplicationCall _call
+    cdef bint _reserved
     cdef bint _writing_paused
     cdef Py_ssize_t _since_yield
     cdef list _send_waiters
@@ -25,8 +26,10 @@ cdef class Exchange(Receiver):
     cdef public double first_byte_at
 
     cdef void _open(self, Gateway gateway, Stream stream, RequestHead request, Peers peers) except *
+    cpdef void reserve(self) except *
     @cython.locals(gateway=Gateway, call=ApplicationCall)
     cpdef void start(self) except *
+    cpdef void discarded(self) except *
     cpdef object call_application(self, object app)
     cpdef void step_started(self) except *
     cpdef void step_ended(self) except *
@@ -61,6 +64,7 @@ cdef class Gateway:
     cdef public object access_log
     cdef public set calls
     cdef readonly Py_ssize_t calls_begun
+    cdef public Py_ssize_t reserved
     cdef public bint cancelling
     cdef object _notice
     cdef object _shutdown

@@ -34,6 +34,7 @@ class Exchange(Receiver):
         "_call",
         "_gateway",
         "_identity",
+        "_reserved",
         "_send_waiters",
         "_since_yield",
         "_stream",
@@ -53,6 +54,7 @@ class Exchange(Receiver):
         self.request = request
         self.peers = peers
         self._call: ApplicationCall | None = None
+        self._reserved = False
         self._writing_paused = False
         self._since_yield = 0
         self._send_waiters: list[Any] | None = None
@@ -61,15 +63,26 @@ class Exchange(Receiver):
         self.started_at = 0.0
         self.first_byte_at = 0.0
 
+    def reserve(self) -> None:
+        """Take a place among the concurrent exchanges now, before `start`: others of the same read are to see it."""
+        self._reserved = True
+        self._gateway.reserved += 1
+
     # --- what the stream says
 
     def start(self) -> None:
         gateway = self._gateway
+        self.discarded()
         if gateway.access_log is not None:
             self.started_at = perf_counter()
         call = ApplicationCall(gateway, self)
         self._call = call
         gateway.run(call)
+
+    def discarded(self) -> None:
+        if self._reserved:
+            self._reserved = False
+            self._gateway.reserved -= 1
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -268,6 +281,7 @@ class Gateway:
         "loop",
         "max_exchanges",
         "read_buffer",
+        "reserved",
         "root_path",
         "state",
     )
@@ -295,6 +309,7 @@ class Gateway:
         self.access_log = access_log
         self.calls: set[ApplicationCall] = set()
         self.calls_begun = 0
+        self.reserved = 0  # places of exchanges whose application is yet to be started
         self.cancelling = False
         self._shutdown = asyncio.Event()
         self._notice = ShutdownNotice(self._shutdown)
@@ -339,7 +354,7 @@ class Gateway:
 
     def full(self) -> bool:
         """Whether the limit of concurrent exchanges is reached."""
-        return 0 <= self.max_exchanges <= len(self.calls)
+        return 0 <= self.max_exchanges <= len(self.calls) + self.reserved
 
     def extensions(self, request: RequestHead) -> dict[str, Any]:
         """The ASGI extensions that work on this exchange; fresh, as the application may change them."""

@@ -13,7 +13,7 @@ cdef int GO, IGNORE, TELL
 cdef int COLUMNS
 cdef bytes ACTIONS
 cdef dict MESSAGES
-cdef Py_ssize_t MAX_WITHOUT_YIELD
+cdef Py_ssize_t MAX_WITHOUT_YIELD, SMALL_PIECE, MAX_JOINED
 
 
 @cython.freelist(64)
@@ -31,13 +31,16 @@ cdef class HTTPExchange(Exchange):
     cdef Py_ssize_t _due
     cdef public Py_ssize_t body_sent
 
+    @cython.locals(size=Py_ssize_t)
+    cpdef void data_received(self, bytes data) except *
+    cdef bint _joined(self, bytes data, Py_ssize_t size) except -1
     @cython.locals(gateway=Gateway, request=RequestHead, extensions=dict)
     cpdef object call_application(self, object app)
     @cython.locals(state=int)
     cpdef void application_ended(self, object error) except *
     @cython.locals(head=ResponseHead, content=bytes)
     cdef void _answer_500(self) except *
-    @cython.locals(data=bytes, more=bint)
+    @cython.locals(more=bint)
     cpdef dict take_message(self)
     cpdef Waiter new_waiter(self)
     @cython.locals(kind=int, state=int, action=int, table="const unsigned char *", checked=dict)

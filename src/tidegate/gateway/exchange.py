@@ -40,6 +40,11 @@ ACTIONS = response.ACTIONS
 COLUMNS = response.COLUMNS
 MESSAGES = response.MESSAGES
 
+# Of pieces of content that wait, those below the first are joined to messages of at most the second, in octets: what an
+# object costs is much more than a client spends on an octet.
+SMALL_PIECE = 1024
+MAX_JOINED = 16384
+
 
 class HTTPExchange(Exchange):
     """Built by the connection's `open_handler`; `start` runs the application."""
@@ -65,7 +70,7 @@ class HTTPExchange(Exchange):
         self._head: ResponseHead | None = None
         self._trailers: list[tuple[bytes, bytes]] | None = None
         self._content_left = UNKNOWN_LENGTH
-        self._chunks: deque[bytes] | None = None
+        self._chunks: deque[bytes | bytearray] | None = None
         self._buffered = 0
         # Whether all of the request's content is here, and whether the application has been told so.
         self._ended = request.content_length == NO_CONTENT or request.content_length == 0
@@ -81,12 +86,15 @@ class HTTPExchange(Exchange):
     def data_received(self, data: bytes) -> None:
         if self._response >= COMPLETE:
             return
-        if self._chunks is None:
-            self._chunks = deque()
-        self._chunks.append(data)
-        self._buffered += len(data)
+        size = len(data)
+        chunks = self._chunks
+        if chunks is None:
+            chunks = self._chunks = deque()
+        if size >= SMALL_PIECE or not chunks or not self._joined(data, size):
+            chunks.append(data)
+        self._buffered += size
         if self._due > 0:
-            self._due -= len(data)
+            self._due -= size
         if self._waiters is not None:
             # With the last of it comes the end: both are one message then.
             self._turns = 1 if self._due else 0
@@ -95,6 +103,18 @@ class HTTPExchange(Exchange):
         if self._buffered >= self._gateway.read_buffer and not self._reading_paused:
             self._reading_paused = True
             self._stream.pause_reading()
+
+    def _joined(self, data: bytes, size: int) -> bool:
+        """Whether `data`, of `size` octets, went into the last piece that waits."""
+        chunks: Any = self._chunks
+        last = chunks[len(chunks) - 1]
+        if len(last) + size > MAX_JOINED:
+            return False
+        if type(last) is bytes:
+            last = bytearray(last)
+            chunks[len(chunks) - 1] = last
+        last += data
+        return True
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
         self._ended = True
@@ -170,6 +190,8 @@ class HTTPExchange(Exchange):
         chunks = self._chunks
         if chunks:
             data = chunks.popleft()
+            if type(data) is bytearray:
+                data = bytes(data)
             self._buffered -= len(data)
             more = not self._ended or len(chunks) > 0
             if not more:

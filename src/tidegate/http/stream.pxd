@@ -3,6 +3,7 @@ from tidegate.http.head cimport RequestHead, ResponseHead
 
 cdef class StreamHandler:
     cpdef void start(self) except *
+    cpdef void discarded(self) except *
     cpdef void data_received(self, bytes data) except *
     cpdef void end_received(self, list trailers) except *
     cpdef void peer_closed(self) except *

@@ -17,6 +17,9 @@ class StreamHandler:
     def start(self) -> None:
         """Called once, after the content that came together with the head has been received."""
 
+    def discarded(self) -> None:
+        """Called in place of `start`, where the request came to nothing before that. Nothing follows."""
+
     def data_received(self, data: bytes) -> None:
         """Some content arrived; never empty. After `accept_tunnel`, the tunnel's bytes."""
 

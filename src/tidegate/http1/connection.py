@@ -402,7 +402,8 @@ class H1Connection(StreamOwner):
                 try:
                     i = self._receive_content(data, i)
                 except RequestError:
-                    self._handler = None  # it has not been started: there is nothing to tell it
+                    self._handler = None
+                    handler.discarded()
                     raise
             if self._state == CONTENT:
                 self._timeout_changed()
@@ -655,7 +656,7 @@ class H1Connection(StreamOwner):
         """Write what is held: a step of the application has ended."""
         if self._receiving or self._out_size == 0:
             return
-        if self._pipelining:
+        if self._pipelining and self._state != TUNNEL:
             # The next request's application is already in the event loop's queue: its answer goes in the same
             # write.
             self._wire.flush_soon()

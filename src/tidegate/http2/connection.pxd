@@ -1,5 +1,6 @@
 cimport cython
 
+from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport StreamHandler
 from tidegate.http2.frames cimport encode_frame, encode_goaway, encode_window_update
 from tidegate.http2.limits cimport H2Limits
@@ -27,6 +28,7 @@ cdef class H2Connection(FrameReceiver):
     cdef bint _peer_closed
 
     cdef object _send_preface(self)
+    cpdef void upgrade(self, RequestHead request) except *
     @cython.locals(reader=FrameReader, i=Py_ssize_t)
     cdef void _receive(self, bytes data) except *
     @cython.locals(starting=list, stream=H2Stream)

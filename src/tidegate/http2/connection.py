@@ -100,6 +100,17 @@ class H2Connection(FrameReceiver):
         if increment > 0:
             self.send_frame(encode_window_update(0, increment))
 
+    def upgrade(self, request: RequestHead) -> None:
+        """Serve as stream 1 the request that asked for HTTP/2 (RFC 7540 §3.2), behind the 101; the client's preface is
+        yet to come."""
+        self.held = True
+        try:
+            self.open_upgraded(request)
+        finally:
+            self.held = False
+        self.write_out()
+        self.wire.timeout_changed()
+
     # --- what the wire says
 
     def receive_data(self, data: bytes, now: float) -> None:

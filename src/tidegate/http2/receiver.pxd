@@ -7,7 +7,7 @@ from tidegate.http2.hpack cimport Decoder
 from tidegate.http2.limits cimport H2Limits
 from tidegate.http2.priority cimport parse_priority
 from tidegate.http2.reader cimport FrameReader
-from tidegate.http2.request cimport RequestReader, receive_trailers
+from tidegate.http2.request cimport RequestReader, list_size, receive_trailers
 from tidegate.http2.sender cimport SendingStream
 from tidegate.http2.stream cimport H2Stream
 from tidegate.http2.streams cimport StreamTable
@@ -43,13 +43,18 @@ cdef class FrameReceiver(StreamTable):
     cpdef void headers_received(
         self, Py_ssize_t stream_id, bytes block, bint end_stream, Py_ssize_t depends_on
     ) except *
-    @cython.locals(limits=H2Limits, requests=RequestReader, head=RequestHead, stream=H2Stream, handler=StreamHandler)
+    cpdef void open_upgraded(self, RequestHead request) except *
+    @cython.locals(limits=H2Limits, head=RequestHead)
     cdef void _open_stream(self, Py_ssize_t stream_id, list fields, bint end_stream) except *
+    @cython.locals(stream=H2Stream, handler=StreamHandler)
+    cdef void _open_request(self, Py_ssize_t stream_id, RequestHead head, bint end_stream) except *
     @cython.locals(handler=StreamHandler)
     cdef void _start(self, H2Stream stream) except *
     cdef void _prioritise(self, H2Stream stream) except *
     @cython.locals(stream=H2Stream)
-    cdef H2Stream _unopened(self, Py_ssize_t stream_id, list fields, RequestHead head, bint end_stream)
+    cdef void _refuse_unopened(
+        self, Py_ssize_t stream_id, list fields, RequestHead head, bint end_stream, object error
+    ) except *
     @cython.locals(head=ResponseHead, content=bytes)
     cdef void _answer_error(self, H2Stream stream, object error) except *
     @cython.locals(handler=StreamHandler)
@@ -69,8 +74,11 @@ cdef class FrameReceiver(StreamTable):
     cpdef void reset_received(self, Py_ssize_t stream_id) except *
     @cython.locals(stream=H2Stream)
     cpdef void window_update_received(self, Py_ssize_t stream_id, Py_ssize_t increment) except *
-    @cython.locals(before=Py_ssize_t, change=Py_ssize_t, stream=H2Stream)
     cpdef void settings_received(self, bytes payload) except *
+    @cython.locals(before=Py_ssize_t, change=Py_ssize_t, stream=H2Stream)
+    cpdef void take_settings(self, bytes payload) except *
     cpdef void refuse_streams(self) except *
+    @cython.locals(early=dict, count=Py_ssize_t)
+    cdef void _keep_priority(self, Py_ssize_t stream_id, bytes value) except *
     @cython.locals(parent=H2Stream, pushed=H2Stream, head=RequestHead, handler=StreamHandler, promised=Py_ssize_t)
     cpdef void push(self, SendingStream stream, bytes path, list fields) except *

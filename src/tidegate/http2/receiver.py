@@ -13,7 +13,7 @@ from tidegate.http2.hpack import Decoder
 from tidegate.http2.limits import H2Limits
 from tidegate.http2.priority import parse_priority
 from tidegate.http2.reader import FrameReader
-from tidegate.http2.request import RequestReader, receive_trailers
+from tidegate.http2.request import RequestReader, list_size, receive_trailers
 from tidegate.http2.sender import SendingStream
 from tidegate.http2.stream import H2Stream
 from tidegate.http2.streams import StreamTable
@@ -119,6 +119,10 @@ class FrameReceiver(StreamTable):
             self._trailers_received(stream_id, fields, end_stream)
             return
         self.take_id(stream_id)
+        if self._early_priorities:
+            # RFC 9113 §5.1.1: those that are passed over will never be opened.
+            for idle in [each for each in self._early_priorities if each < stream_id]:
+                del self._early_priorities[idle]
         if self._state >= LEAVING:
             self.cancelled(stream_id)  # §6.8: beyond the last one that we said we serve
             return
@@ -136,27 +140,37 @@ class FrameReceiver(StreamTable):
             self._reader.stopped = True
         self._open_stream(stream_id, fields, end_stream)
 
+    def open_upgraded(self, request: RequestHead) -> None:
+        """Open stream 1, half-closed (remote), for the request that asked for HTTP/2 (RFC 7540 §3.2)."""
+        self._last_id = 1
+        self._requests.priority = request.field(b"priority")
+        self._open_request(1, request, True)
+
     def _open_stream(self, stream_id: int, fields: list[tuple[bytes, bytes]], end_stream: bool) -> None:
         limits = self._limits
-        requests = self._requests
         head: RequestHead | None = None
         try:
             if self._decoder.oversized:
                 self.spend(USE_OF_REQUEST)
                 # RFC 6585 §5
                 raise RequestError(431, "The request's header section is too large.")
-            head = requests.receive(fields, end_stream)
+            head = self._requests.receive(fields, end_stream)
             if 0 <= limits.max_content < head.content_length:
                 raise RequestError(413, "The request's content is too large.")
-            stream = H2Stream(self, stream_id, head, limits.window)
-            self._prioritise(stream)
-            handler = self._open_handler(stream, head)
         except StreamError as error:
             self.fail_stream(stream_id, None, error.code)
-            return
         except RequestError as error:
-            self._request_refused(error, head)
-            self._answer_error(self._unopened(stream_id, fields, head, end_stream), error)
+            self._refuse_unopened(stream_id, fields, head, end_stream, error)
+        else:
+            self._open_request(stream_id, head, end_stream)
+
+    def _open_request(self, stream_id: int, head: RequestHead, end_stream: bool) -> None:
+        stream = H2Stream(self, stream_id, head, self._limits.window)
+        self._prioritise(stream)
+        try:
+            handler = self._open_handler(stream, head)
+        except RequestError as error:
+            self._refuse_unopened(stream_id, [], head, end_stream, error)
             return
         stream.handler = handler
         self._streams[stream_id] = stream
@@ -188,10 +202,16 @@ class FrameReceiver(StreamTable):
         if self._requests.priority:
             stream.urgency, stream.incremental = parse_priority(self._requests.priority)
 
-    def _unopened(
-        self, stream_id: int, fields: list[tuple[bytes, bytes]], head: RequestHead | None, end_stream: bool
-    ) -> H2Stream:
-        """A stream without handler, for an answer of our own."""
+    def _refuse_unopened(
+        self,
+        stream_id: int,
+        fields: list[tuple[bytes, bytes]],
+        head: RequestHead | None,
+        end_stream: bool,
+        error: RequestError,
+    ) -> None:
+        """Answer on a stream without handler; `head` is None where it could not be made of `fields`."""
+        self._request_refused(error, head)
         if head is None:
             head = RequestHead()
             head.method = "HEAD" if (b":method", b"HEAD") in fields else "GET"
@@ -199,7 +219,7 @@ class FrameReceiver(StreamTable):
         if end_stream:
             stream.state = HALF_CLOSED_REMOTE
         self._streams[stream_id] = stream
-        return stream
+        self._answer_error(stream, error)
 
     def _answer_error(self, stream: H2Stream, error: RequestError) -> None:
         head = ResponseHead(error.status)
@@ -224,6 +244,8 @@ class FrameReceiver(StreamTable):
             handler.request_refused(error.status)
             stream.abandon()
         else:
+            if handler is not None:
+                handler.discarded()
             self._request_refused(error, stream.request)
         self._answer_error(stream, error)
         if handler is not None and stream.started:
@@ -236,11 +258,15 @@ class FrameReceiver(StreamTable):
         try:
             if not end_stream:
                 raise StreamError(PROTOCOL_ERROR, "trailers that do not end the stream")  # §8.1
-            if self._decoder.oversized:
-                raise StreamError(PROTOCOL_ERROR, "trailers too large")
             trailers = receive_trailers(fields)
         except StreamError as error:
             self.fail_stream(stream_id, stream, error.code)
+            return
+        if self._decoder.oversized or list_size(fields) > self._limits.max_trailers:
+            self.spend(USE_OF_REQUEST)
+            if not stream.head_sent:
+                stream.advance(RECV_END)
+            self.refuse(stream, RequestError(431, "The request's trailer section is too large."))
             return
         self._end_request(stream, trailers)
 
@@ -260,6 +286,8 @@ class FrameReceiver(StreamTable):
                 self._credit = 0
         stream = self.find(stream_id, RECV_DATA)
         if stream is None:
+            if not self._reader.in_data:
+                self.spend(1)
             return
         size = len(data)
         stream.receive_window -= octets
@@ -271,7 +299,7 @@ class FrameReceiver(StreamTable):
             self._content_received(stream, data, size)
             if stream.handler is None:
                 return
-        elif not end_stream:
+        elif not end_stream and self._reader.empty and not self._reader.in_data:
             self.spend(1)
         if end_stream:
             self._end_request(stream, [])
@@ -388,6 +416,13 @@ class FrameReceiver(StreamTable):
 
     def settings_received(self, payload: bytes) -> None:
         self.spend(1 + len(payload) // 64)
+        self.take_settings(payload)
+        self.send_frame(SETTINGS_ACK)
+        self.pump()
+
+    def take_settings(self, payload: bytes) -> None:
+        """Let the client's values be these: of SETTINGS, or of HTTP2-Settings, which is not acknowledged (RFC 7540
+        §3.2.1). Raises ProtocolError."""
         before = self.peer.initial_window
         self.peer.receive(payload)
         # RFC 7541 §4.2: the encoder signals the least as well as the last.
@@ -404,8 +439,6 @@ class FrameReceiver(StreamTable):
                     self.unschedule(stream)
                 elif stream.unsent:
                     self.schedule(stream)
-        self.send_frame(SETTINGS_ACK)
-        self.pump()
 
     def settings_acknowledged(self) -> None:
         self.spend(1)
@@ -450,8 +483,18 @@ class FrameReceiver(StreamTable):
             self._scheduler.reprioritise(stream, urgency, incremental)
         elif stream_id & 1 == 0 and stream_id > self._last_pushed:
             raise ProtocolError(PROTOCOL_ERROR, "PRIORITY_UPDATE about a stream that was not promised")
-        elif stream_id > self._last_id and len(self._early_priorities) < self._limits.max_streams:
-            self._early_priorities[stream_id] = parse_priority(value)
+        elif stream_id & 1 and stream_id > self._last_id:
+            self._keep_priority(stream_id, value)
+
+    def _keep_priority(self, stream_id: int, value: bytes) -> None:
+        """That of an idle stream, for when it is opened."""
+        early = self._early_priorities
+        count = len(self._streams) - self._pushed + len(early)
+        if count < self._limits.max_streams or stream_id in early:
+            early[stream_id] = parse_priority(value)
+        elif self._settings_acknowledged:
+            # RFC 9218 §7.1; a client that does not know our limit yet may not have known better.
+            raise ProtocolError(PROTOCOL_ERROR, "more streams prioritised than may be open")
 
     # --- push
 

@@ -6,6 +6,7 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.target cimport is_authority
 
 cdef int METHOD, PATH, SCHEME, AUTHORITY, PROTOCOL, PLAIN, HOST, LENGTH, COOKIE, TE, EXPECT, URGENCY, FORBIDDEN
+cdef Py_ssize_t FIELD_OVERHEAD
 cdef dict _KINDS, _METHODS
 cdef bytes _HOST, _COOKIE, _TOKEN, _VALUE, _TARGET
 
@@ -14,7 +15,7 @@ cdef bytes _HOST, _COOKIE, _TOKEN, _VALUE, _TARGET
 cdef class RequestReader:
     cdef tuple _host
     cdef Py_ssize_t _max_target
-    cdef readonly bytes priority
+    cdef public bytes priority
     cdef readonly bytes scheme
 
     @cython.locals(head=RequestHead, headers=list, field=tuple, name=bytes, value=bytes, kind=int, method=bytes,
@@ -36,5 +37,7 @@ cdef class RequestReader:
 cdef object check_name(bytes name)
 @cython.locals(p="const unsigned char *", n=Py_ssize_t, allowed="const unsigned char *", i=Py_ssize_t)
 cdef object check_value(bytes value)
+@cython.locals(size=Py_ssize_t, name=bytes, value=bytes)
+cpdef Py_ssize_t list_size(list fields) except -1
 @cython.locals(trailers=list, field=tuple, name=bytes, value=bytes, kind=int)
 cpdef list receive_trailers(list fields)

@@ -20,6 +20,8 @@ _FORBIDDEN_TRAILERS = FORBIDDEN_TRAILERS
 METHOD, PATH, SCHEME, AUTHORITY, PROTOCOL, PLAIN, HOST, LENGTH, COOKIE, TE, EXPECT, URGENCY, FORBIDDEN = (
     range(13)
 )
+FIELD_OVERHEAD = 32  # octets, RFC 9113 §6.5.2
+
 _KINDS: dict[bytes, int] = dict.fromkeys(KNOWN.values(), PLAIN)
 _KINDS.update(
     {
@@ -268,6 +270,14 @@ def check_value(value: bytes) -> None:
         raise malformed("control character in a field value")
     if n and (p[0] == 0x20 or p[0] == 0x09 or p[n - 1] == 0x20 or p[n - 1] == 0x09):
         raise malformed("white space around a field value")
+
+
+def list_size(fields: list[tuple[bytes, bytes]]) -> int:
+    """The size of a field section in octets, as RFC 9113 §6.5.2 counts it."""
+    size = 0
+    for name, value in fields:
+        size += len(name) + len(value) + FIELD_OVERHEAD
+    return size
 
 
 def receive_trailers(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -26,7 +26,7 @@ cdef class H2Stream(SendingStream):
     cdef object _queue
     cdef Py_ssize_t _offset
     cdef list _trailers
-    cdef list _early
+    cdef bytearray _early
     cdef bint _writing_paused
     cdef bint _released
     cdef public bint started

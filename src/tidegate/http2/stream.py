@@ -93,7 +93,7 @@ class H2Stream(SendingStream):
         self._queue: deque[Any] | None = None
         self._offset = 0  # in its first piece
         self._trailers: list[tuple[bytes, bytes]] | None = None
-        self._early: list[bytes] | None = None  # what came before a tunnel was accepted
+        self._early: bytearray | None = None  # what came before a tunnel was accepted
         self._writing_paused = False
         self._released = False
         self.started = False
@@ -138,8 +138,8 @@ class H2Stream(SendingStream):
         if self._phase == WAITING and self.request.protocol:
             # The client does not wait for the tunnel to be accepted (RFC 8441 §5).
             if self._early is None:
-                self._early = []
-            self._early.append(data)
+                self._early = bytearray()
+            self._early += data
             self.reading_paused = True
         else:
             handler.data_received(data)
@@ -150,6 +150,8 @@ class H2Stream(SendingStream):
         self._head = None
         self._trailers = None
         self._early = None
+        if self.handler is not None and not self.started:
+            self.handler.discarded()
         self.handler = None
         self._owner.unschedule(self)
         self.unsent = 0
@@ -261,8 +263,8 @@ class H2Stream(SendingStream):
         early = self._early
         self._early = None
         self.reading_paused = False
-        while early and self.handler is not None:
-            self.handler.data_received(early.pop(0))
+        if early and self.handler is not None:
+            self.handler.data_received(bytes(early))
         if self.state == HALF_CLOSED_REMOTE and self.handler is not None:
             self.handler.end_received([])
         else:

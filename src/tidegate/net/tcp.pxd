@@ -1,6 +1,6 @@
 cimport cython
 
-from tidegate.gateway.application cimport Gateway
+from tidegate.gateway.application cimport Exchange, Gateway
 from tidegate.gateway.exchange cimport HTTPExchange
 from tidegate.gateway.forwarded cimport Forwarding
 from tidegate.gateway.scope cimport Peers
@@ -34,11 +34,13 @@ cdef class Acceptor:
     cdef public object open_http
     cdef public object open_http2
     cdef public bint h2c
+    cdef public bint h2c_upgrade
     cdef public double preface_timeout
     cdef public ResponseDefaults secure_defaults
     cdef public object tls_extension
     cdef public set connections
     cdef public object parked
+    cdef public object share
     cdef public bint shutting_down
 
     cpdef object admit(self, RequestHead head, object transport)
@@ -77,7 +79,7 @@ cdef class TCPProtocol(TimedWire):
     cpdef object data_received(self, bytes data)
     cdef object _look_for_reset(self)
     cdef object _begin_http2(self, bytes data)
-    @cython.locals(acceptor=Acceptor, gateway=Gateway, peers=Peers)
+    @cython.locals(acceptor=Acceptor, gateway=Gateway, peers=Peers, handler=Exchange)
     cpdef object open_handler(self, object stream, RequestHead head)
     cdef Peers _find_peers(self)
     cdef void _reset(self) except *

@@ -10,15 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tidegate.gateway.application import Gateway
+from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.forwarded import Forwarding
 from tidegate.gateway.scope import Peers
 from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
-from tidegate.http.errors import RequestError
+from tidegate.http.errors import ProtocolError, RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.connection import H1Connection, H1Limits
@@ -27,6 +27,10 @@ from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins
 from tidegate.net.proxy_protocol import ProxyHeader
 from tidegate.net.redirect import https_location
 from tidegate.net.timers import TimedWire, TimerWheel
+from tidegate.net.upgrade import Upgrade, upgrade_settings
+
+if TYPE_CHECKING:
+    from tidegate.net.share import Share
 
 NEVER = float("inf")
 UNSET = -1.0
@@ -46,7 +50,7 @@ LOST = 3
 
 
 OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
-OpenHTTP = Callable[[Gateway, Stream, RequestHead, Peers], StreamHandler]
+OpenHTTP = Callable[[Gateway, Stream, RequestHead, Peers], Exchange]
 RequestRefused = Callable[[RequestError, RequestHead | None], None]
 OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float], Connection]
 
@@ -57,7 +61,7 @@ class Acceptor:
     `open_http(gateway, stream, head, peers)` makes the handler of a request: an HTTPExchange, unless there is an edge.
     `open_http2(wire, defaults, open_handler, request_refused, now)` makes a connection of HTTP/2; it is None where that
     is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in
-    `preface_timeout` seconds.
+    `preface_timeout` seconds; `h2c_upgrade`, to those that ask for it (`Upgrade: h2c`).
     """
 
     __slots__ = (
@@ -68,6 +72,7 @@ class Acceptor:
         "forwarding",
         "gateway",
         "h2c",
+        "h2c_upgrade",
         "limits",
         "linger",
         "loop",
@@ -80,6 +85,7 @@ class Acceptor:
         "queue_delay",
         "request_refused",
         "secure_defaults",
+        "share",
         "shutting_down",
         "tls_extension",
         "wheel",
@@ -99,7 +105,7 @@ class Acceptor:
         write_timeout: float,
         write_buffer: int,
         linger: float,
-        open_websocket: Callable[[Stream, RequestHead, Peers], StreamHandler] | None,
+        open_websocket: Callable[[Stream, RequestHead, Peers], Exchange] | None,
         request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
         forwarding: Forwarding | None = None,
@@ -107,6 +113,7 @@ class Acceptor:
         exempt_paths: frozenset[str] = frozenset(),
         open_http2: OpenHTTP2 | None = None,
         h2c: bool = True,
+        h2c_upgrade: bool = False,
         preface_timeout: float = 10.0,
         secure_defaults: ResponseDefaults | None = None,
         tls_extension: Callable[[Any], dict[str, Any]] | None = None,
@@ -138,11 +145,14 @@ class Acceptor:
         self.open_http = open_http
         self.open_http2 = open_http2
         self.h2c = h2c and open_http2 is not None
+        self.h2c_upgrade = h2c_upgrade and self.h2c
         self.preface_timeout = preface_timeout
         self.connections: set[TCPProtocol] = set()
         # Accepted beyond the limit, before accepting could pause: not read from until there is room.
         self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
+        # Told of connections that end, where other processes accept from the same sockets.
+        self.share: Share | None = None
 
     def admit(self, head: RequestHead, transport: Any) -> None:
         """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
@@ -347,6 +357,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._end_files()
         acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
+        if acceptor.share is not None:
+            acceptor.share.publish()
         connection = self._connection
         self._connection = None
         if connection is not None:
@@ -571,10 +583,46 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             peers = self._find_peers()
         if head.forwarded and peers.trusted and acceptor.forwarding is not None:
             peers = acceptor.forwarding.peers(head, peers)
+        if head.protocol == b"h2c" and acceptor.h2c_upgrade and peers.scheme == "http":
+            upgrade = self._find_upgrade(stream, head)
+            if upgrade is not None:
+                return upgrade
+        handler: Exchange
         if head.protocol == b"websocket" and acceptor.open_websocket is not None:
-            return acceptor.open_websocket(stream, head, peers)
-        opened: StreamHandler = acceptor.open_http(gateway, stream, head, peers)
-        return opened
+            handler = acceptor.open_websocket(stream, head, peers)
+        else:
+            handler = acceptor.open_http(gateway, stream, head, peers)
+        if gateway.max_exchanges >= 0:
+            handler.reserve()
+        return handler
+
+    def _find_upgrade(self, stream: Stream, head: RequestHead) -> StreamHandler | None:
+        # What lets HTTP/2 take over from the connection that asks; None where the request is to be served as it is.
+        acceptor = self._acceptor
+        settings = None if acceptor.shutting_down else upgrade_settings(head)
+        if settings is None:
+            return None
+        connection: Any = self._open_http2(acceptor.wheel.now)
+        try:
+            connection.take_settings(settings)
+        except ProtocolError:
+            return None  # malformed too (RFC 7540 §3.2.1)
+        return Upgrade(stream, connection, head, acceptor.loop.call_soon, self._upgrade)
+
+    def _upgrade(self, connection: Any, head: RequestHead, data: bytes, paused: bool, ended: bool) -> None:
+        now = self._acceptor.wheel.now
+        self._connection = connection
+        if paused:
+            connection.pause_writing()
+        connection.upgrade(head)
+        if self._acceptor.shutting_down:
+            connection.shutdown(now)
+        self.resume_reading()
+        if data:
+            connection.receive_data(data, now)
+        if ended:
+            connection.receive_eof(now)
+        self.timeout_changed()
 
     def refused(self, error: RequestError, head: RequestHead | None) -> None:
         """The connection's `request_refused`."""

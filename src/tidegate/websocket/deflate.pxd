@@ -16,6 +16,7 @@ cdef class Deflater:
     cdef int _mem_level
     cdef int _window_bits
     cdef bint _takeover
+    cdef object _make
     cdef object _stream
     @cython.locals(out=bytes)
     cpdef bytes deflate(self, bytes data)

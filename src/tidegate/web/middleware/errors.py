@@ -3,9 +3,6 @@ server to log."""
 
 from __future__ import annotations
 
-import html
-import inspect
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web._exception_handler import handle_exception
@@ -14,29 +11,12 @@ from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.requests import Request
-from tidegate.web.responses import HTMLResponse, PlainTextResponse, Response
+from tidegate.web.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
-
-STYLES = """
-body { font-family: system-ui, sans-serif; margin: 2rem; color: #1d2433; }
-h1 { font-size: 1.3rem; } h2 { font-size: 1rem; font-weight: normal; }
-details { border: 1px solid #c9d1de; margin: .4rem 0; } summary { background: #eef2f8; padding: .4rem;
-cursor: pointer; }
-pre { margin: 0; padding: .2rem .6rem; overflow-x: auto; } .current { background: #fde8e8; }
-.lineno { color: #7a869a; }
-"""
-TEMPLATE = """<!doctype html>
-<html><head><title>{title}</title><style>{styles}</style></head>
-<body><h1>500 Server Error</h1><h2>{title}</h2>{frames}<h2>Traceback</h2><pre>{trace}</pre></body></html>
-"""
-FRAME_TEMPLATE = """<details{opened}><summary>File <b>{filename}</b>, line <i>{lineno}</i>, in <b>{name}</b>
-</summary>
-{lines}</details>"""
-LINE = '<pre class="{css}"><span class="lineno">{lineno:>5}</span> {line}</pre>'
 
 
 class ServerErrorMiddleware:
@@ -104,48 +84,23 @@ class ServerErrorMiddleware:
         except Exception:  # closed by the peer meanwhile: nobody is left to tell
             return
 
-    def format_line(self, index: int, line: str, frame_lineno: int, frame_index: int) -> str:
-        current = index == frame_index
-        return LINE.format(
-            css="current" if current else "",
-            lineno=frame_lineno - frame_index + index,
-            line=html.escape(line).rstrip("\n"),
-        )
+    def generate_html(self, exc: Exception) -> str:
+        """The debug page as HTML; secrets in it are masked."""
+        from tidegate.web.debugpage import Report
 
-    def generate_frame_html(self, frame: inspect.FrameInfo, is_collapsed: bool) -> str:
-        lines = [
-            self.format_line(index, line, frame.lineno, frame.index or 0)
-            for index, line in enumerate(frame.code_context or [])
-        ]
-        return FRAME_TEMPLATE.format(
-            opened="" if is_collapsed else " open",
-            filename=html.escape(frame.filename),
-            lineno=frame.lineno,
-            name=html.escape(frame.function),
-            lines="\n".join(lines),
-        )
-
-    def generate_html(self, exc: Exception, limit: int = 7) -> str:
-        """The debug page: `limit` lines of source of each frame, the innermost open."""
-        frames = inspect.getinnerframes(exc.__traceback__, limit) if exc.__traceback__ else []
-        shown = [
-            self.generate_frame_html(frame, is_collapsed=index > 0)
-            for index, frame in enumerate(reversed(frames))
-        ]
-        return TEMPLATE.format(
-            title=html.escape(f"{type(exc).__name__}: {exc}"),
-            styles=STYLES,
-            frames="\n".join(shown),
-            trace=html.escape(self.generate_plain_text(exc)),
-        )
+        return Report.of(exc).as_html()
 
     def generate_plain_text(self, exc: Exception) -> str:
-        return "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+        """The debug page as text; secrets in it are masked."""
+        from tidegate.web.debugpage import Report
+
+        return Report.of(exc).as_text()
 
     def debug_response(self, request: Request[Any], exc: Exception) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(self.generate_html(exc), status_code=500)
-        return PlainTextResponse(self.generate_plain_text(exc), status_code=500)
+        # Imported by those who debug only.
+        from tidegate.web.debugpage import DebugResponse
+
+        return DebugResponse(exc, request.scope)
 
     def error_response(self, request: Request[Any], exc: Exception) -> Response:
         return PlainTextResponse("Internal Server Error", status_code=500)
