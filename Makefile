@@ -127,9 +127,11 @@ soak: $(VENV)/.compiled
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.tools
 	$(BIN)/pip install --quiet "atheris>=3"
-	mkdir -p build/fuzz
+	mkdir -p build/fuzz build/fuzz_http2
 	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http1.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
 	  -timeout=10 -artifact_prefix=build/fuzz/ build/fuzz tests/fuzz/corpus
+	PYTHONPATH=src:. $(BIN)/python tests/fuzz/fuzz_http2.py -max_total_time=$(FUZZ_SECONDS) -max_len=2048 \
+	  -timeout=10 -artifact_prefix=build/fuzz_http2/ build/fuzz_http2 tests/fuzz/corpus_http2
 
 # testssl.sh (a Debian package of that name) against a server with a certificate of its own CA: some two minutes.
 testssl: $(VENV)/.compiled

@@ -100,6 +100,8 @@ def measured(args: argparse.Namespace, scenarios: Sequence[Scenario]) -> Results
     if len(cores) < 2:
         raise SystemExit("two cores are needed: one for the server, one for the load")
     require("wrk", "wrk")
+    if any(scenario.http2 for scenario in scenarios):
+        require("h2load", "nghttp2-client")
     require("taskset", "util-linux")
     run = Run(
         servers=servers,

@@ -37,9 +37,9 @@ class Run:
         with ExitStack() as running:
             instances: list[Instance] = []
             for server in self.servers:
-                for secure in sorted({scenario.secure for scenario in self.scenarios}):
-                    if (server.tls or not secure) and self.examine(server, secure):
-                        instance = self.start(server, secure)
+                for secure, http2 in sorted({(each.secure, each.http2) for each in self.scenarios}):
+                    if server.speaks(secure, http2) and self.examine(server, secure, http2):
+                        instance = self.start(server, secure, http2)
                         running.callback(instance.stop)
                         instances.append(instance)
                         instance.park()
@@ -47,29 +47,34 @@ class Run:
                 for scenario in self.scenarios:
                     self.say(f"round {number} of {self.rounds}: {scenario.title}")
                     for instance in instances:
-                        if instance.address.secure == scenario.secure:
+                        spoken = (instance.address.secure, instance.address.http2)
+                        if spoken == (scenario.secure, scenario.http2):
                             self.take_turn(instance, scenario)
         return self.results
 
-    def start(self, server: Server, secure: bool) -> Instance:
+    def start(self, server: Server, secure: bool, http2: bool) -> Instance:
         if secure and self.certificate is None:
             self.certificate = Certificate.make(self.logs.parent / "tls")
-        return Instance(server, self.server_core, self.logs, self.certificate if secure else None)
+        return Instance(server, self.server_core, self.logs, self.certificate if secure else None, http2)
 
-    def examine(self, server: Server, secure: bool) -> bool:
+    def examine(self, server: Server, secure: bool, http2: bool) -> bool:
         """Its memory at idle, alone (PSS depends on who else runs), and its answers. False: not timed."""
+        scenarios = [each for each in self.scenarios if (each.secure, each.http2) == (secure, http2)]
         try:
-            instance = self.start(server, secure)
+            instance = self.start(server, secure, http2)
         except (ServerError, OSError) as error:
             self.say(f"{server.name}: not measured: {error}")
-            self.results.absent[server.name] = str(error)
+            if http2:
+                # It may speak HTTP/1.1 all the same.
+                for scenario in scenarios:
+                    self.fail(server, scenario, str(error))
+            else:
+                self.results.absent[server.name] = str(error)
             return False
         try:
-            if not secure:
+            if not secure and not http2:
                 self.measure_idle(instance)
-            for scenario in self.scenarios:
-                if scenario.secure != secure:
-                    continue
+            for scenario in scenarios:
                 instance.revive()
                 try:
                     scenario.driver.check(instance.address)

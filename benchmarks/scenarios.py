@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from . import app
-from .load import Driver, Wrk
+from .load import Driver, H2Load, Wrk
 from .websocket import WebSocketLoad
 
 KIB = 1024
@@ -47,6 +47,7 @@ class Scenario:
     target: float | None = None  # Tidegate's CPU per request over the best peer's, at most
     unit: str = "request"
     secure: bool = False  # over TLS, the same certificate for all
+    http2: bool = False
 
 
 SCENARIOS = (
@@ -87,5 +88,15 @@ SCENARIOS = (
         Wrk("/hello", app.HELLO, headers=(("Connection", "close"),)),
         unit="handshake",
         secure=True,
+    ),
+    Scenario("h2c-hello", "Hello, World over HTTP/2", H2Load("/hello", app.HELLO), 0.65, http2=True),
+    Scenario("h2c-10k", "10 KiB answer over HTTP/2", H2Load("/10k", app.TEN_KIB), 0.65, http2=True),
+    Scenario(
+        "h2-hello",
+        "Hello, World over HTTP/2, TLS",
+        H2Load("/hello", app.HELLO),
+        0.70,
+        secure=True,
+        http2=True,
     ),
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import process
-from .load import Address
+from .load import Address, WrongAnswer, ask_http2
 
 HERE = Path(__file__).parent
 START_TIMEOUT = 20.0  # seconds
@@ -51,12 +51,20 @@ class Server:
     arguments: Callable[[int], list[str]]  # of the interpreter, for a port of 127.0.0.1
     kind: str = "peer"  # peer | tidegate | floor
     tls: str = ""  # the arguments for TLS, with {cert} and {key}; empty where it is not measured
+    http2: tuple[tuple[str, str], ...] | None = (
+        None  # what to replace in the arguments for HTTP/2; None: not spoken
+    )
 
-    def command(self, port: int, certificate: Certificate | None = None) -> list[str]:
-        secure = (
-            [] if certificate is None else self.tls.format(cert=certificate.cert, key=certificate.key).split()
-        )
-        return [self.python, *self.arguments(port), *secure]
+    def speaks(self, secure: bool, http2: bool) -> bool:
+        return (bool(self.tls) or not secure) and (self.http2 is not None or not http2)
+
+    def command(self, port: int, certificate: Certificate | None = None, http2: bool = False) -> list[str]:
+        arguments = " ".join(self.arguments(port))
+        for old, new in (self.http2 or ()) if http2 else ():
+            arguments = arguments.replace(old, new)
+        if certificate is not None:
+            arguments = f"{arguments} {self.tls.format(cert=certificate.cert, key=certificate.key)}"
+        return [self.python, *arguments.split()]
 
 
 def tidegate(python: str, label: str = "tidegate", app: str = "app") -> Server:
@@ -67,11 +75,19 @@ def tidegate(python: str, label: str = "tidegate", app: str = "app") -> Server:
         lambda port: f"-m tidegate --host 127.0.0.1 --port {port} --no-access-log app:{app}".split(),
         kind="tidegate",
         tls="--ssl-certfile {cert} --ssl-keyfile {key}",
+        http2=(),
     )
 
 
 def peers(python: str) -> list[Server]:
-    def peer(name: str, distributions: str, *options: str, kind: str = "peer", tls: str = "") -> Server:
+    def peer(
+        name: str,
+        distributions: str,
+        *options: str,
+        kind: str = "peer",
+        tls: str = "",
+        http2: tuple[tuple[str, str], ...] | None = None,
+    ) -> Server:
         return Server(
             name,
             python,
@@ -79,15 +95,17 @@ def peers(python: str) -> list[Server]:
             lambda port: " ".join(options).format(port=port).split(),
             kind,
             tls,
+            http2,
         )
 
     return [
         peer(
             "uvicorn",
-            "uvicorn uvloop httptools",
+            "uvicorn uvloop httptools zttp",
             "-m uvicorn --host 127.0.0.1 --port {port} app:app --loop uvloop --http httptools --ws websockets-sansio",
             "--no-access-log --log-level warning",
             tls="--ssl-certfile {cert} --ssl-keyfile {key}",
+            http2=(("--http httptools", "--http zttp --http2"),),
         ),
         peer(
             "granian",
@@ -95,6 +113,7 @@ def peers(python: str) -> list[Server]:
             "-m granian --host 127.0.0.1 --port {port} app:app --interface asgi --http 1 --workers 1",
             "--runtime-threads 1 --loop uvloop --http1-pipeline-flush --no-access-log --log-level warning",
             tls="--ssl-certificate {cert} --ssl-keyfile {key} --ssl-protocol-min tls1.2",
+            http2=(("--http 1 ", "--http 2 "), ("--http1-pipeline-flush ", "")),
         ),
         peer(
             "h2corn",  # its default of two runtime threads is the leaner one on one core too
@@ -102,6 +121,7 @@ def peers(python: str) -> list[Server]:
             "-m h2corn --host 127.0.0.1 --port {port} app:app --workers 1 --loop uvloop --no-access-log",
             "--timeout-worker-healthcheck 0",  # or a worker that was parked is replaced
             tls="--certfile {cert} --keyfile {key}",
+            http2=(),
         ),
         peer("fastpysgi", "fastpysgi", "run_fastpysgi.py {port}"),
         peer(
@@ -113,10 +133,11 @@ def peers(python: str) -> list[Server]:
         ),
         peer(
             "hypercorn",
-            "hypercorn h11 uvloop",
+            "hypercorn h11 h2 uvloop",
             "-m hypercorn --bind 127.0.0.1:{port} app:app --worker-class uvloop --workers 1",
             "--log-level warning",
             tls="--certfile {cert} --keyfile {key}",
+            http2=(),
         ),
         peer("floor", "uvloop", "floor.py {port}", kind="floor"),
     ]
@@ -125,19 +146,27 @@ def peers(python: str) -> list[Server]:
 class Instance:
     """A server that runs, pinned to one core. Parked, it is stopped, so that it disturbs nobody's window."""
 
-    def __init__(self, server: Server, core: int, logs: Path, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        core: int,
+        logs: Path,
+        certificate: Certificate | None = None,
+        http2: bool = False,
+    ) -> None:
         self.server = server
         self.certificate = certificate
+        self.http2 = http2
         self.core = core
         logs.mkdir(parents=True, exist_ok=True)
-        self.log = logs / f"{server.name}{'' if certificate is None else '-tls'}.log"
+        self.log = logs / f"{server.name}{'-h2' if http2 else ''}{'' if certificate is None else '-tls'}.log"
         self.start()
 
     def start(self) -> None:
-        self.address = Address("127.0.0.1", free_port(), self.certificate is not None)
+        self.address = Address("127.0.0.1", free_port(), self.certificate is not None, self.http2)
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
-                self.server.command(self.address.port, self.certificate),
+                self.server.command(self.address.port, self.certificate, self.http2),
                 cwd=HERE,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -157,6 +186,12 @@ class Instance:
 
     def ask(self, path: str) -> bytes:
         """The body of a plain GET. Raises ServerError."""
+        if self.http2:
+            try:
+                with self.address.connect() as opened:
+                    return ask_http2(opened, self.address, [path])[0]
+            except (OSError, WrongAnswer) as error:
+                raise ServerError(f"{type(error).__name__}: {error}") from error
         connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=5)
         with contextlib.suppress(OSError):  # else the request says so
             connection.sock = self.address.connect()

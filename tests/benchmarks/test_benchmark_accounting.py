@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from benchmarks.docs import BEGIN, END, DocsError, between_markers
+from benchmarks.load import H2Load, LoadError
 from benchmarks.picture import CUT, picture
 from benchmarks.process import Memory
 from benchmarks.report import Results, Sample, ratios, report
 from benchmarks.scenarios import BROWSER_HEADERS, SCENARIOS
+from benchmarks.servers import Certificate, peers, tidegate
 
 from benchmarks import process
 
@@ -171,6 +173,52 @@ def test_the_picture_shows_every_server_and_marks_what_failed() -> None:
         assert word in svg
 
 
+H2LOAD = """\
+starting benchmark...
+Application protocol: {protocol}
+finished in 2.00s, 1000.00 req/s, 1.20MB/s
+requests: 2000 total, 2256 started, 2000 done, {succeeded} succeeded, {failed} failed, 0 errored, 0 timeout
+status codes: 2000 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 1.20MB (1258291) total, 10.00KB (10240) headers (space savings 90.00%), 25.39KB ({data}) data
+                     min         max         mean         sd        +/- sd
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "errors"),
+    [
+        ({}, {}),
+        ({"failed": 3, "succeeded": 1997}, {"failed": 3}),
+        ({"data": 25_999}, {"short of bytes": 1}),
+        ({"protocol": "http/1.1"}, {"not HTTP/2": 2000}),
+    ],
+)
+def test_what_h2load_counts(changes: dict[str, object], errors: dict[str, int]) -> None:
+    values = {"protocol": "h2c", "succeeded": 2000, "failed": 0, "data": 26_000} | changes
+    load = H2Load("/hello", b"Hello, World!").counted(H2LOAD.format(**values), 2)
+    assert (load.requests, load.errors) == (values["succeeded"], errors)
+
+
+def test_what_h2load_does_not_count_is_an_error() -> None:
+    with pytest.raises(LoadError, match="no such host"):
+        H2Load("/hello", b"").counted("no such host", 2)
+
+
+def test_commands_for_http2() -> None:
+    servers = {server.name: server for server in [tidegate("py"), *peers("py")]}
+    speaking = [name for name, server in servers.items() if server.speaks(False, True)]
+    assert speaking == ["tidegate", "uvicorn", "granian", "h2corn", "hypercorn"]
+    certificate = Certificate(Path("c.pem"), Path("k.pem"))
+    for name, one, two in (("uvicorn", "httptools", "zttp --http2"), ("granian", "--http 1 ", "--http 2 ")):
+        assert one in " ".join(servers[name].command(80))
+        for command in (servers[name].command(80, None, True), servers[name].command(80, certificate, True)):
+            assert two in " ".join(command)
+            assert one not in " ".join(command)
+    for name in speaking:
+        assert servers[name].speaks(True, True)
+        assert "c.pem" in " ".join(servers[name].command(80, certificate, True))
+
+
 def test_docs_are_replaced_between_the_markers_only() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     assert between_markers(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
@@ -196,5 +244,8 @@ def test_scenarios_are_those_of_the_targets() -> None:
         "tls-hello": 0.80,
         "tls-10k": 0.75,
         "tls-handshake": None,
+        "h2c-hello": 0.65,
+        "h2c-10k": 0.65,
+        "h2-hello": 0.70,
     }
     assert len(BROWSER_HEADERS) == 15

@@ -1,22 +1,26 @@
 """Autobahn's fuzzing client, which judges a WebSocket server case by case (RFC 6455, RFC 7692).
 
 `python -m tests.conformance.autobahn` runs all its cases against this tree's server, compiled and pure;
-`python -m tests.conformance.autobahn URL [CASES]` against any echo server. The suite is Python 2.7 code; the
-environment that it needs is made once, in .cache/autobahn, from a Python 2.7 that is on the PATH, pyenv's, or named by
-$PYTHON27.
+`python -m tests.conformance.autobahn URL [CASES]` against any echo server ("-" is this tree's). With `--through
+haproxy`, before those, HAProxy speaks HTTP/2 to this tree's server and opens WebSockets there by extended CONNECT
+(RFC 8441): the suite itself speaks HTTP/1.1 only. It is Python 2.7 code; the environment that it needs is made once,
+in .cache/autobahn, from a Python 2.7 that is on the PATH, pyenv's, or named by $PYTHON27.
 """
 
 import fcntl
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from tests.support.process import start_server
+from tests.support.process import ServerProcess, eventually, free_port, start_server
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "autobahn"
@@ -149,18 +153,60 @@ def summary(verdicts: dict[str, Verdict]) -> str:
     )
 
 
+HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+# HAProxy's own limits are none: the suite's largest messages take a while.
+PROXY = """
+defaults
+  mode http
+  timeout connect 10s
+  timeout client 300s
+  timeout server 300s
+  timeout tunnel 300s
+listen suite
+  bind 127.0.0.1:{front}
+  server tidegate 127.0.0.1:{back} proto h2 ws h2
+"""
+
+
+@contextmanager
+def through_haproxy(server: ServerProcess) -> Iterator[str]:
+    """The URL at which HAProxy takes WebSockets over HTTP/1.1, for the server to get over HTTP/2."""
+    assert HAPROXY is not None
+    front = free_port()
+    with tempfile.NamedTemporaryFile("w", suffix=".cfg") as config:
+        config.write(PROXY.format(front=front, back=server.port))
+        config.flush()
+        with subprocess.Popen([HAPROXY, "-f", config.name, "-db"], stderr=subprocess.DEVNULL) as proxy:
+            try:
+                eventually(lambda: answers(front), timeout=10)
+                yield f"ws://127.0.0.1:{front}/"
+            finally:
+                proxy.terminate()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def main(arguments: list[str]) -> int:
+    proxied = arguments[:2] == ["--through", "haproxy"]
+    if proxied:
+        arguments = arguments[2:]
     cases = arguments[1].split(",") if len(arguments) > 1 else ["*"]
     if arguments and arguments[0] != "-":
         return tell(arguments[0], judge(arguments[0], cases))
+    if proxied and HAPROXY is None:
+        sys.exit("HAProxy is not installed")
     code = 0
     pure = {"PYTHONPATH": str(ROOT / "src"), "TIDEGATE_EXTENSIONS": "skip"}
     for build, environment in (("compiled", {"PYTHONPATH": ""}), ("pure", pure)):
         with start_server("--no-access-log", app="echo:app", app_dir=APPS, env=environment) as server:
-            url = f"ws://{server.host}:{server.port}/"
             server.wait_for_log(r": ready")
             assert ("pure Python" in server.log) == (build == "pure"), server.log
-            code |= tell(build, judge(url, cases, report=build))
+            direct = nullcontext(f"ws://{server.host}:{server.port}/")
+            with through_haproxy(server) if proxied else direct as url:
+                code |= tell(build, judge(url, cases, report=build))
             assert "Traceback" not in server.log, server.log
     return code
 

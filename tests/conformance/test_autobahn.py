@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.conformance.autobahn import APPS, NoPython27, failures, install, judge
+from tests.conformance.autobahn import APPS, HAPROXY, NoPython27, failures, install, judge, through_haproxy
 from tests.support.process import start_server
 
 # Sections: framing, pings, reserved bits, opcodes, fragmentation, UTF-8, closing, auto-fragmentation.
@@ -27,6 +27,10 @@ SAMPLE = [
 ]
 
 
+# By way of HTTP/2: each kind of frame, fragments, how it closes, the octets of the largest, compression.
+PROXIED = ["1.1.*", "1.2.*", "2.*", "5.1*", "7.1.*", "7.7.*", "10.*", "12.1.1"]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def suite() -> None:
     try:
@@ -44,3 +48,14 @@ def test_no_case_fails_or_is_non_strict_or_unimplemented(cases: list[str]) -> No
         assert len(verdicts) >= len(cases)
         assert failures(verdicts) == {}
         assert "Traceback" not in server.log
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
+def test_no_case_fails_over_http2() -> None:
+    with start_server(app="echo:app", app_dir=APPS) as server, through_haproxy(server) as url:
+        verdicts = judge(url, PROXIED, report=f"test-{os.getpid()}")
+        assert len(verdicts) >= len(PROXIED)
+        assert failures(verdicts) == {}
+        assert "Traceback" not in server.log
+        assert ' HTTP/2"' in server.log
+        assert "HTTP/1.1" not in server.log

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from tests.support.http1 import RecordingHandler, answer_at_once
+from tests.support.http1 import RecordingHandler, answer_at_once, octets
 from tests.support.http2 import (
     CANCEL,
     CONTINUATION,
@@ -475,6 +475,19 @@ def test_uploads_that_end_with_an_empty_frame() -> None:
         dialogue.collect()
         assert dialogue.answers[n].content == b"ok"
     assert dialogue.alive
+
+
+def test_frames_that_come_octet_by_octet_count_as_frames() -> None:
+    """Padding; and what crosses our reset."""
+    dialogue = Dialogue(max_control=10).receive(post(1), post(3))
+    dialogue.handlers[1].stream.reset()
+    for _ in range(3):
+        dialogue.receive(*octets(data(1, b"content", padding=255)), *octets(data(3, bytes(500))))
+    assert dialogue.handlers[0].content == b"content" * 3
+    assert dialogue.alive
+    for _ in range(20):
+        dialogue.receive(*octets(data(1, padding=9)))
+    calmed(dialogue)
 
 
 def test_3_000_requests_on_a_connection() -> None:

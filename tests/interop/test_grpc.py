@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from tests.support.process import start_server
+from tests.support.tls import Authority
 
 CALLS = {
     "unary_unary": ("unary", "fail", "endless", "count_cancelled", "large", "missing"),
@@ -146,3 +147,24 @@ def test_many_calls_at_once_on_one_connection(channel) -> None:
 
 def test_a_large_answer_past_every_window(channel) -> None:
     assert len(call(channel, "unary_unary", "large")(b"20000000", timeout=WAIT)) == 20_000_000
+
+
+def test_over_tls(app_dir, tmp_path) -> None:
+    authority = Authority(tmp_path)
+    certificate = str(authority.issue("localhost"))
+    credentials = grpc.ssl_channel_credentials(authority.file.read_bytes())
+    arguments = ("--no-access-log", "--ssl-certfile", certificate)
+    options = [("grpc.enable_http_proxy", 0)]
+    with (
+        start_server(*arguments, app="grpc_app:app", app_dir=app_dir) as running,
+        grpc.secure_channel(f"localhost:{running.port}", credentials, options) as channel,
+    ):
+        assert call(channel, "unary_unary", "unary")(bytes(100_000), timeout=WAIT) == b"echo " + bytes(
+            100_000
+        )
+        sent = [b"%d" % number for number in range(200)]
+        answers = call(channel, "stream_stream", "both_streams")(iter(sent), timeout=WAIT)
+        assert list(answers) == [message[::-1] for message in sent]
+        with pytest.raises(grpc.RpcError) as failed:
+            call(channel, "unary_unary", "fail")(b"no good", timeout=WAIT)
+        assert failed.value.details() == "no good"

@@ -1,4 +1,4 @@
-"""HTTP/2 without TLS, by real clients: curl, nghttp, h2load (where they are installed) and httpx2."""
+"""HTTP/2 by real clients, without TLS and over it: curl, nghttp, h2load (where they are installed) and httpx2."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import ServerProcess, start_server
+from tests.support.tls import Authority
 
 APPS = Path(__file__).parent / "apps"
 
@@ -112,14 +113,66 @@ def test_h2load(server: ServerProcess) -> None:
         assert f"{count} succeeded, 0 failed, 0 errored" in report
 
 
-def test_httpx2(server: ServerProcess) -> None:
-    script = f"""
-import asyncio, httpx2
+HTTPX2 = """
+import asyncio, ssl, sys, httpx2
+url, verify = sys.argv[1], ssl.create_default_context(cafile=sys.argv[2]) if sys.argv[2:] else True
 async def main():
-    async with httpx2.AsyncClient(http1=False, http2=True, timeout=30) as client:
-        answers = await asyncio.gather(*[client.post("{server.url}/echo", content=b"%d" % n * 5000) for n in range(50)])
+    async with httpx2.AsyncClient(http1=False, http2=True, timeout=30, verify=verify) as client:
+        answers = await asyncio.gather(*[client.post(url, content=b"%d" % n * 5000) for n in range(50)])
         assert [a.content for a in answers] == [b"%d" % n * 5000 for n in range(50)]
-        assert {{a.http_version for a in answers}} == {{"HTTP/2"}}
+        assert {a.http_version for a in answers} == {"HTTP/2"}
 asyncio.run(main())
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_httpx2(server: ServerProcess) -> None:
+    subprocess.run([sys.executable, "-c", HTTPX2, f"{server.url}/echo"], check=True, timeout=60)
+
+
+# Over TLS, where ALPN chooses it
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def secure(authority: Authority) -> Iterator[ServerProcess]:
+    site = authority.issue("localhost", "127.0.0.1")
+    arguments = ("--no-access-log", "--ssl-certfile", str(site))
+    with start_server(*arguments, app="http2_app:app", app_dir=APPS) as running:
+        yield running
+
+
+def https(server: ServerProcess, path: str) -> str:
+    return f"https://127.0.0.1:{server.port}/{path}"
+
+
+@needs("curl")
+def test_curl_over_tls(secure: ServerProcess, authority: Authority) -> None:
+    command = ("curl", "-sS", "--cacert", str(authority.file), "-w", "\n%{http_version}\n")
+    told = run(*command, https(secure, "told?1"), https(secure, "told?2")).splitlines()
+    assert told[1::2] == ["2", "2"]
+    assert [json.loads(each)["query"] for each in told[::2]] == ["1", "2"]
+
+
+@needs("nghttp")
+def test_nghttp_over_tls(secure: ServerProcess) -> None:
+    log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", https(secure, "everything")))
+    assert "The negotiated protocol: h2" in log
+    assert "pushed content" in log
+    assert re.search(r"recv \(stream_id=13\) x-checksum: 7", log)
+
+
+@needs("h2load")
+def test_h2load_over_tls(secure: ServerProcess) -> None:
+    for path, count in (("told", 2000), ("file", 500)):
+        report = run("h2load", "-c4", "-m32", f"-n{count}", https(secure, path))
+        assert "Application protocol: h2\n" in report
+        assert f"{count} succeeded, 0 failed, 0 errored" in report
+
+
+def test_httpx2_over_tls(secure: ServerProcess, authority: Authority) -> None:
+    command = [sys.executable, "-c", HTTPX2, https(secure, "echo"), str(authority.file)]
+    subprocess.run(command, check=True, timeout=60)

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from websockets.asyncio.client import connect as open_websocket
 
-from tests.support.process import ServerProcess, eventually, start_server
+from tests.support.process import ServerProcess, eventually, free_port, start_server
 
 DEPLOY = Path(__file__).parents[2] / "examples" / "deploy"
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
@@ -43,11 +43,6 @@ class Proxy:
         response = httpx2.get(f"{self.url}/")
         assert response.status_code == 200
         return json.loads(response.content)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def command(kind: str, config: str, directory: Path) -> list[str]:

@@ -697,7 +697,7 @@ def test_shutdown_lets_a_handshake_come_to_its_end(authority, site):
             connected.send(outgoing.read())
             incoming.write(connected.socket.recv(65536))
             server.call_soon(server.stop_event.set)
-            eventually(lambda: not server.server._listeners[0]._accepting)
+            eventually(lambda: not server.server._doors.listeners[0]._accepting)
             while True:
                 try:
                     client.do_handshake()

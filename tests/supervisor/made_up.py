@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.config import Config, Timeouts, Workers
 from tidegate.supervisor.channel import Message, Start
 from tidegate.supervisor.supervisor import Supervisor
 from tidegate.supervisor.worker import Plan, Worker
+
+if TYPE_CHECKING:
+    from tidegate.net.share import ConnectionTable
 
 CONFIG = Config(
     app="main:app",
@@ -52,6 +55,10 @@ class Sockets:
     def __init__(self) -> None:
         self.slots: list[int] = []
         self.closed = False
+        self.table: ConnectionTable | None = None
+
+    def shared(self) -> Sequence[int]:
+        return [100]
 
     def open_slot(self, index: int) -> None:
         if index not in self.slots:

@@ -34,7 +34,7 @@ from tidegate.supervisor.channel import (
 
 REPORTS: list[Message] = [Ready(), Beat(1, 2, 3), Dumped(), AskToLeave()]
 ORDERS: list[Message] = [
-    Start(Config(app="main:app"), ["/src"], "worker 1", [(0, 0), (1, 2)]),
+    Start(Config(app="main:app"), ["/src"], "worker 1", [(0, 0), (1, 2)], [1], 0),
     Adopt([(3, 1)]),
     Release([3, 4]),
     Drain(True),

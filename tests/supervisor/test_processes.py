@@ -8,73 +8,15 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.supervisor.supervised import HERE, QUICK, Supervised, supervised
 from tests.support.process import ServerProcess, eventually, run_command
 from tests.support.wire import Client
-
-HERE = Path(__file__).parent
-QUICK = (
-    *("--timeout-graceful-shutdown", "2"),
-    *("--timeout-shutdown-idle", "0.2"),
-    *("--timeout-shutdown-cancel", "0.2"),
-    *("--timeout-lifespan-shutdown", "1"),
-)
-
-
-class Supervised(ServerProcess):
-    """A supervisor; `version` is what its application finds when it is imported."""
-
-    def __init__(self, directory: Path, *options: str, workers: str = "2") -> None:
-        self.generation = directory / "generation"
-        self.write("one")
-        super().__init__(
-            ["--port", "0", "--workers", workers, *QUICK, "--app-dir", str(HERE), *options, "apps:app"],
-            {"GENERATION": str(self.generation)},
-        )
-
-    def write(self, version: str) -> None:
-        self.generation.write_text(version)
-
-    def up(self) -> "Supervised":
-        self.wait_for_log(r"\d+ workers: ready", 30)
-        self.port = int(self.wait_for_log(r"Listening on http://127\.0\.0\.1:(\d+)")[1])
-        return self
-
-    def ask(self, path: str = "/") -> str:
-        with Client(self.host, self.port) as client:
-            return client.request("GET", path, ("Connection", "close")).body.decode()
-
-    def workers(self) -> list[int]:
-        """Those that are up, and not told to go."""
-        up = [int(pid) for pid in re.findall(r"worker \d+ \(process (\d+)\) is up", self.log)]
-        return [
-            pid
-            for pid in up
-            if Path(f"/proc/{pid}/stat").exists() and f"(process {pid}) drains" not in self.log
-        ]
-
-    def lifespans_ended(self) -> int:
-        return self.log.count("lifespan of")
-
-
-@contextmanager
-def supervised(directory: Path, *options: str, workers: str = "2") -> Iterator[Supervised]:
-    server = Supervised(directory, *options, workers=workers)
-    try:
-        yield server.up()
-        if server.process.poll() is None:
-            assert server.terminate() == 0, server.log
-        assert "Traceback" not in server.log
-    finally:
-        for client in server.clients:
-            client.close()
-        server.process.kill()
-        server.process.wait()
-        server.reader.join(10)
 
 
 @pytest.fixture
@@ -253,24 +195,6 @@ def test_preload_imports_once(tmp_path: Path) -> None:
         eventually(lambda: not Path(f"/proc/{imported}/stat").exists(), 10)
 
 
-def another_user() -> int:
-    """Whom this test can run an interpreter as: nobody, if that may read it."""
-    try:
-        subprocess.run(
-            [sys.executable, "-c", "import tidegate.server"], user=65534, check=True, capture_output=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return os.geteuid()
-    return 65534
-
-
-def test_workers_run_as_another_user(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    user = another_user()
-    with supervised(tmp_path, "--user", str(user), "--umask", "027", workers="1") as server:
-        assert server.ask("/ids").split()[::2] == [str(user), "027"]
-
-
 def test_a_unix_socket_goes_with_the_supervisor(tmp_path: Path) -> None:
     path = tmp_path / "s"
     server = ServerProcess(
@@ -289,16 +213,42 @@ def test_a_unix_socket_goes_with_the_supervisor(tmp_path: Path) -> None:
         server.process.wait()
 
 
-def test_the_load_is_even(tmp_path: Path) -> None:
-    with supervised(tmp_path, "--no-access-log", workers="4") as server:
-        clients = [server.client() for _ in range(400)]
+def connected(address: Any) -> socket.socket:
+    client = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(address)
+    return client
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "fd"])
+def test_the_load_is_even(tmp_path: Path, kind: str) -> None:
+    """Each worker has a socket of its own, or all have one together, of which each takes its share."""
+    arguments = ["--workers", "4", "--no-access-log", *QUICK, "--app-dir", str(HERE)]
+    with ExitStack() as stack:
+        address: Any = str(tmp_path / "s")
+        handed: list[int] = []
+        if kind == "unix":
+            arguments += ["--uds", address]
+        elif kind == "tcp":
+            arguments += ["--port", "0"]
+        else:
+            opened = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=2048))
+            address = opened.getsockname()
+            handed = [opened.fileno()]
+            arguments += ["--fd", str(opened.fileno())]
+        server = ServerProcess([*arguments, "apps:app"], {}, pass_fds=handed)
+        stack.callback(server.process.wait)
+        stack.callback(server.process.kill)
+        server.wait_for_log("4 workers: ready", 30)
+        if kind == "tcp":
+            address = ("127.0.0.1", int(server.wait_for_log(r"Listening on http://127\.0\.0\.1:(\d+)")[1]))
+        clients = [stack.enter_context(connected(address)) for _ in range(400)]
         for client in clients:
-            client.send_request()
-        answers = Counter(client.read_response().body for client in clients)
-        for client in clients:
-            client.close()
-    assert len(answers) == 4
-    assert max(answers.values()) <= 150, answers
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        answers = Counter(client.recv(65536).rpartition(b"\r\n\r\n")[2] for client in clients)
+        assert len(answers) == 4
+        assert max(answers.values()) <= 150, answers
+        assert server.terminate() == 0, server.log
 
 
 def body_at(port: int) -> bytes:

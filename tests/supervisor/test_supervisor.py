@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.supervisor.made_up import Stage, plan
+from tidegate.net.share import ConnectionTable, Share
 from tidegate.supervisor.channel import (
     Adopt,
     AskToLeave,
@@ -168,6 +169,37 @@ def test_a_boot_limit_ends_it() -> None:
     assert stage.process(1).signals == [signal.SIGKILL]
     stage.end(1, -signal.SIGKILL)
     assert stage.alive == [2]
+
+
+def test_each_worker_has_a_place_in_the_table_of_connections_while_it_accepts() -> None:
+    stage = Stage(plan(2))
+    stage.sockets.table = ConnectionTable()
+    stage.start()
+    assert [stage.process(number).start.place for number in (1, 2)] == [0, 1]
+    assert stage.process(1).start.shared == [100]
+    first, second = (Share(stage.sockets.table.descriptor, place) for place in (0, 1))
+    first.count = lambda: 100
+    for number in (1, 2):
+        stage.hear(number, Ready())
+    second.publish()
+    assert not first.may_accept()
+    for _ in range(6):
+        stage.later(1)
+        beat(stage, 1)
+    assert stage.worker(2).state is State.STALLED
+    assert first.may_accept()  # none is left to a worker that is stalled
+    second.publish()
+    stage.end(2, -signal.SIGKILL)
+    assert first.may_accept()
+    assert stage.process(3).start.place == 1
+    stage.launcher.refuses = True
+    stage.end(3, 1)
+    stage.later(1)
+    stage.launcher.refuses = False
+    stage.later(2)
+    assert stage.process(max(stage.alive)).start.place == 1
+    stage.supervisor.stop(stage.now)
+    assert stage.sockets.closed
 
 
 @pytest.mark.parametrize("answers", [True, False])

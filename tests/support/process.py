@@ -3,11 +3,12 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,22 @@ class ServerProcess:
     host = "127.0.0.1"
     port = 0
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        *,
+        pass_fds: Sequence[int] = (),
+        python: str = sys.executable,
+    ) -> None:
         # The working directory is inherited, for a relative PYTHONPATH and the coverage settings.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tidegate", *arguments],
+            [python, "-m", "tidegate", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            pass_fds=pass_fds,
         )
         self.pid = self.process.pid
         self.log = ""
@@ -167,3 +176,10 @@ def eventually(condition, timeout: float = 5, interval: float = 0.01):  # type: 
             return value
         assert time.monotonic() < deadline, f"not within {timeout} s: {condition}"
         time.sleep(interval)
+
+
+def free_port() -> int:
+    """One of 127.0.0.1, for a server that cannot be given port 0."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

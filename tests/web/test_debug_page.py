@@ -372,6 +372,27 @@ def test_a_secret_is_masked_wherever_else_it_stands() -> None:
     assert dict(report.headers)["cookie"] == MASK
 
 
+def test_values_that_are_secrets_by_their_type_or_lie_in_containers_of_such_a_name() -> None:
+    inside = {"a": "in-a-mapping", "b": ["in-a-list"]}
+
+    def fail() -> None:
+        configured, tokens, credentials = Secret("by-its-type"), ["in-a-list"], inside  # noqa: F841
+        cookies, password = BadMapping(a=1), memoryview(b"")  # noqa: F841
+        raise ValueError(f"{configured}, {tokens[0]}, {inside['a']}")
+
+    report = Report.of(caught(fail))
+    assert report.title == f"ValueError: {MASK}, {MASK}, {MASK}"
+    assert dict(report.exceptions[0].frames[-1].locals)["cookies"] == MASK
+
+
+def test_deep_mappings() -> None:
+    assert Masker().show({1: {2: {3: {4: 5}}}}) == "{1: {2: {3: {...}}}}"
+    masker = Masker()
+    for index in range(1000):
+        masker.remember(f"secret-{index}")
+    assert len(masker.secrets) == 500
+
+
 def test_secrets_in_the_source() -> None:
     def connect() -> None:
         password = "written-out"  # noqa: F841

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.process import start_server
 from tests.web.conftest import call, http_scope
+from tidegate.config import Bind, Config
+from tidegate.server import Server
 from tidegate.web.applications import Application
 from tidegate.web.background import BackgroundTask
 from tidegate.web.middleware import Middleware
@@ -24,8 +24,6 @@ from tidegate.web.routing import Route, WebSocketRoute
 from tidegate.web.testclient import TestClient
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tidegate.web.requests import Request
     from tidegate.web.websockets import WebSocket
 
@@ -218,20 +216,19 @@ def test_whatever_is_sent_the_id_is_well_formed(value: bytes) -> None:
     assert value == identity.encode() or MADE.fullmatch(identity)
 
 
-def test_the_server_s_access_log_has_the_same_id(tmp_path: Path) -> None:
+async def test_the_server_s_access_log_has_the_same_id(caplog: pytest.LogCaptureFixture) -> None:
     """The id is made by the middleware, and Tidegate's own log of the request has it too."""
-    (tmp_path / "ids.py").write_text(
-        textwrap.dedent("""
-            from tidegate.web.middleware.request_id import RequestIDMiddleware
-            from tidegate.web.responses import PlainTextResponse
-
-            app = RequestIDMiddleware(PlainTextResponse("ok"))
-        """)
-    )
-    with start_server(app="ids:app", app_dir=tmp_path) as server:
-        client = server.client()
-        for given_id in (None, b"bad id", b"good-id"):
-            fields = [] if given_id is None else [("X-Request-ID", given_id.decode())]
-            identity = client.request("GET", "/", *fields).header("x-request-id").decode()
-            assert (identity == "good-id") == (given_id == b"good-id")
-            server.wait_for_log(f'"GET / HTTP/1.1" 200.* {identity}')
+    app = RequestIDMiddleware(PlainTextResponse("ok"))
+    found: list[str] = []
+    with caplog.at_level("INFO", "tidegate.access"):
+        async with Server(app, Config(binds=(Bind(port=0),))) as server:
+            for field in ("", "X-Request-ID: bad id\r\n", "X-Request-ID: good-id\r\n"):
+                reader, writer = await asyncio.open_connection(*server.addresses[0][:2])
+                writer.write(f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{field}\r\n".encode())
+                answer = (await reader.read()).decode()
+                match = re.search(r"x-request-id: (\S+)\r\n", answer, re.IGNORECASE)
+                assert match is not None, answer
+                found.append(match[1])
+                writer.close()
+    assert (found[0] == found[1], found[2]) == (False, "good-id")
+    assert [record.getMessage().rpartition(" ")[2] for record in caplog.records] == found

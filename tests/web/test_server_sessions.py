@@ -337,6 +337,17 @@ async def test_idle_expiry_counts_from_the_last_request() -> None:
     assert seen(await site.ask(cookie)) == {}
 
 
+async def test_requests_at_once_that_only_use_it() -> None:
+    """One of them says so to the store; that the others' versions are old is no conflict."""
+    site = Site(RemoteStore(), max_age=10_000, idle_timeout=100)
+    cookie = cookie_of(await site.ask(change=put(n=1)))
+    site.clock.now += 50
+    answers = await asyncio.gather(*(site.ask(cookie) for _ in range(20)))
+    assert [seen(sent) for sent in answers] == [{"n": 1}] * 20
+    site.clock.now += 99
+    assert seen(await site.ask(cookie)) == {"n": 1}
+
+
 async def test_a_store_that_forgets_nothing_does_not_prolong_a_session() -> None:
     site = Site(RemoteStore(), max_age=100, idle_timeout=50)
     cookie = cookie_of(await site.ask(change=put(n=1)))

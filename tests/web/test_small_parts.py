@@ -150,6 +150,7 @@ except {error} as error:
     [
         ("jinja2", "import tidegate.web.templating", "ImportError"),
         ("itsdangerous", "import tidegate.web.middleware.sessions", "ImportError"),
+        ("itsdangerous", "from tidegate.web.sessions import CookieStore; CookieStore('k')", "ImportError"),
         ("opentelemetry", "import tidegate.web.middleware.opentelemetry", "ImportError"),
         ("yaml", "from tidegate.web.schemas import OpenAPIResponse; OpenAPIResponse({})", "RuntimeError"),
         ("orjson", "from tidegate.web.jsoncodec import OrjsonCodec; OrjsonCodec()", "RuntimeError"),

@@ -19,6 +19,7 @@ from typing import Any
 from tidegate.cli.logging import reopen_log_files, set_up_logging
 from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, leave, load_environment, serve
 from tidegate.config import ConfigError
+from tidegate.net.share import Share
 from tidegate.server.loader import LoadError, load_application
 from tidegate.supervisor.channel import Channel, Drain, Ended, Fork, Forked, Message, Start
 from tidegate.supervisor.child import Link, SupervisedServer, prepare
@@ -36,6 +37,11 @@ def work(connection: socket.socket, app: Any = None) -> int:
         sys.path[:] = start.search_path
         config = start.config
         set_title(f"{start.name} [{config.app}]")
+        share = None
+        if start.place is not None:
+            table = descriptors.pop()
+            share = Share(table, start.place)
+            os.close(table)
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         return serve(
             config.app if app is None else app,
@@ -44,6 +50,8 @@ def work(connection: socket.socket, app: Any = None) -> int:
             sockets=sockets,
             binds=[config.binds[index] for _, index in start.sockets],
             keys=[key for key, _ in start.sockets],
+            shared=start.shared,
+            share=share,
             name=start.name,
             link=link,
             reopen_logs=reopen_log_files,

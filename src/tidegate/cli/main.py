@@ -156,6 +156,7 @@ def check(config: Config) -> None:
             if option.path[0] == "workers" and value_of(config, option) != option.default:
                 raise ConfigError(f"{option.flag}: it is a supervisor's to do: give --workers too, 1 or more")
     config.tls.check()
+    config.edge.check()
     if any(config.scheme_of(bind) == "https" for bind in config.binds):
         from tidegate.server.listening import Listening
 

@@ -214,6 +214,8 @@ def _toml(option: Option, value: Any) -> str:
 
 
 def _toml_item(option: Option, item: Any) -> str:
+    if option.kind.inline:
+        return f"{{ {option.kind.format(item)} }}"
     if not isinstance(item, Bind) or not item.tls:
         return _toml_string(option.kind.format(item))
     own = {each.path[-1]: each for each in OPTIONS.values() if each.path[:-1] == ("tls",)}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from tidegate.config.bind import ADDRESS_FORMS, PROXY_PROTOCOLS, Address, Bind
+from tidegate.config.edge import Edge
 from tidegate.config.limits import Limits, Timeouts
 from tidegate.config.option import (
     Choice,
@@ -40,6 +41,7 @@ __all__ = [
     "Bind",
     "Config",
     "ConfigError",
+    "Edge",
     "Limits",
     "Logging",
     "Option",
@@ -315,6 +317,7 @@ class Config(Section):
     proxies: Proxies = field(default_factory=Proxies)
     logging: Logging = field(default_factory=Logging)
     tls: TLS = field(default_factory=TLS)
+    edge: Edge = field(default_factory=Edge)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -362,6 +365,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "proxies": Proxies,
     "logging": Logging,
     "tls": TLS,
+    "edge": Edge,
 }
 """What `Config` holds beside its own options, by attribute."""
 

@@ -31,6 +31,7 @@ class Kind:
     metavar: str = "TEXT"
     separator: str = ","  # between several values of a repeatable option in one environment variable
     listed: bool = False  # whether it stands between several values everywhere, not just there
+    inline: bool = False  # whether `format` gives the inside of a TOML inline table
 
     def parse(self, text: str) -> Any:
         return text

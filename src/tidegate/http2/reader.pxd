@@ -34,12 +34,13 @@ cdef class FrameReader:
     cdef Py_ssize_t _preface_left, _needed
     cdef bint _settings_seen
     cdef bytearray _partial
-    cdef bint _in_data, _pad_unknown, _data_ends_stream
+    cdef bint _pad_unknown, _data_ends_stream
     cdef Py_ssize_t _data_stream, _data_left, _pad_left
     cdef bytearray _block
     cdef Py_ssize_t _block_stream, _block_depends_on, _pieces
     cdef bint _block_ends_stream
     cdef readonly Py_ssize_t frames
+    cdef readonly bint in_data, empty
     cdef public bint stopped
 
     cpdef void detach(self) except *

@@ -91,7 +91,6 @@ class FrameReader:
         "_data_left",
         "_data_stream",
         "_handler",
-        "_in_data",
         "_max_block",
         "_max_frame",
         "_max_pieces",
@@ -102,7 +101,9 @@ class FrameReader:
         "_pieces",
         "_preface_left",
         "_settings_seen",
+        "empty",
         "frames",
+        "in_data",
         "stopped",
     )
 
@@ -115,7 +116,6 @@ class FrameReader:
         self._settings_seen = False
         self._partial = bytearray()  # an unfinished frame that is not DATA
         self._needed = HEADER_SIZE
-        self._in_data = False
         self._data_stream = 0
         self._data_left = 0
         self._pad_left = 0
@@ -127,6 +127,8 @@ class FrameReader:
         self._block_depends_on = 0
         self._pieces = 0
         self.frames = 0  # that were received whole
+        self.in_data = False  # whether more of a DATA frame is to come
+        self.empty = False  # whether the last one, as far as it has come, had no content
         self.stopped = False  # set by the handler: `receive` returns
 
     @property
@@ -152,7 +154,7 @@ class FrameReader:
         if self._preface_left:
             i = self._take_preface(data, i)
         while i < n and not self.stopped:
-            if self._in_data:
+            if self.in_data:
                 i = self._take_data(data, i)
             elif n - i < HEADER_SIZE or self._partial:
                 i = self._take_partial(data, i)
@@ -217,13 +219,14 @@ class FrameReader:
             raise ProtocolError(PROTOCOL_ERROR, "DATA on stream 0")
         self._pad_left = 0
         self._pad_unknown = flags & PADDED != 0
+        self.empty = True
         if length == 0:
             if self._pad_unknown:
                 raise ProtocolError(FRAME_SIZE_ERROR, "DATA without its padding")
             self.frames += 1
             self._handler.data_received(stream_id, b"", 0, flags & END_STREAM != 0)
             return
-        self._in_data = True
+        self.in_data = True
         self._data_stream = stream_id
         self._data_left = length
         self._data_ends_stream = flags & END_STREAM != 0
@@ -242,6 +245,8 @@ class FrameReader:
             self._data_left -= 1 + self._pad_left
         size = self._data_left if self._data_left <= n - i else n - i
         self._data_left -= size
+        if size:
+            self.empty = False
         begin = i
         i += size
         if self._data_left == 0:
@@ -250,7 +255,7 @@ class FrameReader:
             i += skipped
         end = False
         if self._data_left == 0 and self._pad_left == 0:
-            self._in_data = False
+            self.in_data = False
             self.frames += 1
             end = self._data_ends_stream
         if size == n:

@@ -286,6 +286,8 @@ class FrameReceiver(StreamTable):
                 self._credit = 0
         stream = self.find(stream_id, RECV_DATA)
         if stream is None:
+            if not self._reader.in_data:
+                self.spend(1)
             return
         size = len(data)
         stream.receive_window -= octets
@@ -297,7 +299,7 @@ class FrameReceiver(StreamTable):
             self._content_received(stream, data, size)
             if stream.handler is None:
                 return
-        elif not end_stream:
+        elif not end_stream and self._reader.empty and not self._reader.in_data:
             self.spend(1)
         if end_stream:
             self._end_request(stream, [])

@@ -6,7 +6,7 @@ from tidegate.http2.frames cimport encode_reset
 from tidegate.http2.sender cimport FrameSender, SendingStream
 from tidegate.http2.stream cimport H2Stream
 
-cdef int IDLE, CLOSED, CANCELLED, SEND_RESET, UNEXPECTED, STREAM_ENDED, LONG_CLOSED, COLUMNS
+cdef int IDLE, CLOSED, CANCELLED, RECV_DATA, SEND_RESET, UNEXPECTED, STREAM_ENDED, LONG_CLOSED, COLUMNS
 cdef bytes TABLE
 
 

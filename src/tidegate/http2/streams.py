@@ -14,6 +14,7 @@ from tidegate.http2.stream import H2Stream
 IDLE = state.IDLE
 CLOSED = state.CLOSED
 CANCELLED = state.CANCELLED
+RECV_DATA = state.RECV_DATA
 SEND_RESET = state.SEND_RESET
 UNEXPECTED = state.UNEXPECTED
 STREAM_ENDED = state.STREAM_ENDED
@@ -88,7 +89,8 @@ class StreamTable(FrameSender):
     # --- states
 
     def find(self, stream_id: int, event: int) -> H2Stream | None:
-        """The stream on which `event` may happen; None where it is ignored, or answered here (§5.1)."""
+        """The stream on which `event` may happen; None where it is ignored, or answered here (§5.1). What is ignored is
+        of no use, but for RECV_DATA, of which a frame may be several."""
         stream = self._streams.get(stream_id)
         now = self.state_of(stream_id) if stream is None else stream.state
         table = TABLE
@@ -102,7 +104,7 @@ class StreamTable(FrameSender):
         if after == STREAM_ENDED:
             self.fail_stream(stream_id, stream, STREAM_CLOSED)
             self.cancelled(stream_id)  # the rest of that frame, and others that are on their way
-        else:
+        elif event != RECV_DATA:
             self.spend(1)
         return None
 

@@ -5,7 +5,6 @@ is silent costs a socket and little more.
 """
 
 import asyncio
-import errno
 import functools
 import logging
 import socket
@@ -15,20 +14,19 @@ from typing import Any, Final
 
 from tidegate.config import Bind
 from tidegate.net import client_hello
+from tidegate.net.accepting import AcceptingListener
 from tidegate.net.client_hello import ClientHello, Incomplete, Malformed, read_client_hello
-from tidegate.net.listeners import Listener
+from tidegate.net.share import Share
 from tidegate.net.tcp import Acceptor, TCPProtocol
 from tidegate.net.timers import TimedWire
 from tidegate.net.tls import Certificates, ServerContext
 
 logger = logging.getLogger("tidegate")
 
-ACCEPTS: Final = 32  # in one turn of the loop
 PEEK: Final = 2 * client_hello.MAX_HELLO + 5
 # Seconds that a handshake has before it may be cut for another one: while silent, and after its ClientHello.
 MIN_SILENCE: Final = 0.5
 MIN_HANDSHAKE: Final = 3.0
-RETRY: Final = 0.25  # seconds until accepting goes on
 # Of records with the most plaintext; what aiofastnet has of itself is four times as much for each connection.
 BUFFER: Final = 4 * (client_hello.MAX_RECORD + 64)
 
@@ -108,7 +106,7 @@ class QuietLoop:
             self._loop.call_exception_handler(context)
 
 
-class TLSListener(Listener):
+class TLSListener(AcceptingListener):
     """Accepts TLS connections from one bound socket."""
 
     scheme = "https"
@@ -121,74 +119,27 @@ class TLSListener(Listener):
         acceptor: Acceptor,
         certificates: Certificates,
         handshakes: Handshakes,
+        share: Share | None = None,
     ) -> None:
-        super().__init__(listener, bind, backlog, acceptor)
+        super().__init__(listener, bind, backlog, acceptor, share=share)
         self.certificates = certificates
         self.handshakes = handshakes
         self.quiet_loop = QuietLoop(acceptor.loop)
-        self._retry: asyncio.TimerHandle | None = None
         if not logger.isEnabledFor(logging.DEBUG):
             # It logs each handshake that fails, as an error.
             logging.getLogger("aiofastnet").setLevel(logging.CRITICAL)
 
-    async def start(self) -> None:
-        if not self._accepting:
-            self._accepting = True
-            self.socket.listen(self.backlog)
-            self._go_on()
+    def has_room(self) -> bool:
+        return self.handshakes.has_room(self.acceptor.wheel.now)
 
-    def _go_on(self) -> None:
-        self._stop_retry()
-        if self._accepting:
-            self.acceptor.loop.add_reader(self.socket.fileno(), self.accept)
-
-    def accept(self) -> None:
-        """The socket is readable."""
-        handshakes = self.handshakes
-        for _ in range(ACCEPTS):
-            if not self._accepting:
-                return
-            if not handshakes.has_room(self.acceptor.wheel.now):
-                self._later()
-                return
-            try:
-                connected, _ = self.socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    logger.warning("Accepting pauses: %s", error.strerror)
-                    self._later()
-                return
-            connected.setblocking(False)
-            Handshake(self, connected, self.factory).look()
+    def accepted(self, connected: socket.socket, address: Any) -> None:
+        Handshake(self, connected, self.factory).look()
 
     async def greeted(self, connected: socket.socket, factory: Callable[[], TCPProtocol]) -> None:
-        if self.handshakes.has_room(self.acceptor.wheel.now):
+        if self.has_room():
             Handshake(self, connected, factory).look()
         else:
             connected.close()
-
-    def _later(self) -> None:
-        loop = self.acceptor.loop
-        loop.remove_reader(self.socket.fileno())
-        if self._retry is None:
-            self._retry = loop.call_later(RETRY, self._go_on)
-
-    def _stop_retry(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-
-    def pause(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            self._stop_retry()
-            self.acceptor.loop.remove_reader(self.socket.fileno())
-
-    def close(self, unlink: bool) -> None:
-        self.pause()
-        super().close(unlink)
 
 
 class Handshake(TimedWire):

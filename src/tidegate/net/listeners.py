@@ -44,6 +44,16 @@ def open_listener(bind: Bind) -> socket.socket:
     return listener
 
 
+def duplicate(listener: socket.socket) -> socket.socket:
+    """Another descriptor of a listening socket, which does not block from now on.
+
+    Not `socket.dup`, which makes it block if `listener` does, and so in all processes that accept from it.
+    """
+    made = socket.socket(fileno=os.dup(listener.fileno()))
+    made.setblocking(False)
+    return made
+
+
 def _open_tcp(host: str, port: int) -> socket.socket:
     # Octets where they will do: a str loads the tables of IDNA, a megabyte.
     name = host.encode() if host.isascii() else host
@@ -149,6 +159,11 @@ class Listener:
         self._server: asyncio.AbstractServer | None = None
         self._accepting = False
 
+    @property
+    def pending(self) -> int:
+        """How many connections were accepted that are not among the acceptor's yet, handshakes apart."""
+        return 0
+
     def describe(self) -> str:
         """Where a client finds this socket, as a URL."""
         return describe(self.socket, "redirect" if self.redirect_port else self.scheme)
@@ -174,10 +189,8 @@ class Listener:
         self._close_server()
         loop = asyncio.get_running_loop()
         # A duplicate, since closing the loop's server closes its socket.
-        duplicate = self.socket.dup()
-        duplicate.setblocking(False)
         # asyncio's own loop accepts as many at once as this says, past any limit; the kernel's queue is set behind it.
-        options: dict[str, Any] = {"sock": duplicate, "backlog": 1}
+        options: dict[str, Any] = {"sock": duplicate(self.socket), "backlog": 1}
         if self.socket.family == socket.AF_UNIX:
             if sys.version_info >= (3, 13) and isinstance(loop, asyncio.BaseEventLoop):
                 options["cleanup_socket"] = False

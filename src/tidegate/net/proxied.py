@@ -7,58 +7,55 @@ follows, TLS or HTTP, meets a connection like any other.
 import asyncio
 import functools
 import logging
-import select
 import socket
 import time
 from typing import Any
 
 from tidegate.gateway.forwarded import TrustedPeers
+from tidegate.net.accepting import AcceptingListener
 from tidegate.net.listeners import Listener
 from tidegate.net.proxy_protocol import ProxyHeader, ProxyHeaderParser, ProxyProtocolError
+from tidegate.net.share import Share
 from tidegate.net.tcp import address_of
 
 logger = logging.getLogger("tidegate")
 
 # Connections whose header is awaited; more of them wait in the kernel's queue.
 MAX_GREETING = 512
-# Accepted in one turn of the loop.
-BATCH = 64
-# Seconds until accepting is tried again, where the process has no descriptor left.
-RETRY = 0.5
 PEEK = 4096
 
 
-class ProxyListener(Listener):
+class ProxyListener(AcceptingListener):
     """A listener whose peers are `trusted` proxies that send a header of `version` within `timeout` seconds.
 
     It accepts in place of `behind`, which serves what follows.
     """
 
-    def __init__(self, behind: Listener, version: str, trusted: TrustedPeers, timeout: float) -> None:
-        super().__init__(behind.socket, behind.bind, behind.backlog, behind.acceptor, behind.redirect_port)
+    def __init__(
+        self,
+        behind: Listener,
+        version: str,
+        trusted: TrustedPeers,
+        timeout: float,
+        share: Share | None = None,
+    ) -> None:
+        super().__init__(
+            behind.socket, behind.bind, behind.backlog, behind.acceptor, behind.redirect_port, share
+        )
         self.scheme = behind.scheme
         self._behind = behind
         self._version = version
         self._trusted = trusted
         self._timeout = timeout
         self._greeting: set[asyncio.Task[None]] = set()
-        self._reading = False
 
-    async def start(self) -> None:
-        self._accepting = True
-        self.socket.listen(self.backlog)
-        self._switch()
-
-    def pause(self) -> None:
-        self._accepting = False
-        self._switch()
+    @property
+    def pending(self) -> int:
+        return len(self._greeting)
 
     async def drain(self, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self.socket, select.POLLIN)
         deadline = time.monotonic() + seconds
-        while self._reading and poll.poll(0) and time.monotonic() < deadline:
-            await asyncio.sleep(0)
+        await super().drain(seconds)
         if self._greeting:
             await asyncio.wait(self._greeting, timeout=max(0.0, deadline - time.monotonic()))
 
@@ -68,51 +65,22 @@ class ProxyListener(Listener):
             await asyncio.wait(self._greeting)
 
     def close(self, unlink: bool) -> None:
-        self._accepting = False
-        self._switch()
         for task in self._greeting:
             task.cancel()
         super().close(unlink)
 
-    def _switch(self) -> None:
-        wanted = self._accepting and len(self._greeting) < MAX_GREETING
-        if wanted != self._reading:
-            self._reading = wanted
-            loop = asyncio.get_running_loop()
-            if wanted:
-                loop.add_reader(self.socket.fileno(), self._accept)
-            else:
-                loop.remove_reader(self.socket.fileno())
+    def has_room(self) -> bool:
+        return len(self._greeting) < MAX_GREETING
 
-    def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        for _ in range(BATCH):
-            if not self._reading:
-                return
-            try:
-                connection, address = self.socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                logger.error("Cannot accept: %s", error.strerror)
-                self.pause()
-                loop.call_later(RETRY, self._resume)
-                return
-            connection.setblocking(False)
-            task = loop.create_task(self._greet(connection, address))
-            self._greeting.add(task)
-            task.add_done_callback(self._greeted)
-            self._switch()
-
-    def _resume(self) -> None:
-        if self.socket.fileno() >= 0:
-            self._accepting = True
-            self._switch()
+    def accepted(self, connected: socket.socket, address: Any) -> None:
+        task = self.acceptor.loop.create_task(self._greet(connected, address))
+        self._greeting.add(task)
+        task.add_done_callback(self._greeted)
 
     def _greeted(self, task: asyncio.Task[None]) -> None:
         self._greeting.discard(task)
-        if self.socket.fileno() >= 0:
-            self._switch()
+        if len(self._greeting) == MAX_GREETING - 1:
+            self.go_on()
 
     async def _greet(self, connection: socket.socket, address: Any) -> None:
         peer = address_of(address)

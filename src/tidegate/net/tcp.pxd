@@ -31,6 +31,7 @@ cdef class Acceptor:
     cdef public Forwarding forwarding
     cdef public object queue_delay
     cdef public frozenset exempt_paths
+    cdef public object open_http
     cdef public object open_http2
     cdef public bint h2c
     cdef public bint h2c_upgrade
@@ -39,6 +40,7 @@ cdef class Acceptor:
     cdef public object tls_extension
     cdef public set connections
     cdef public object parked
+    cdef public object share
     cdef public bint shutting_down
 
     cpdef object admit(self, RequestHead head, object transport)

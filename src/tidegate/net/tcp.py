@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.exchange import HTTPExchange
@@ -28,6 +28,9 @@ from tidegate.net.proxy_protocol import ProxyHeader
 from tidegate.net.redirect import https_location
 from tidegate.net.timers import TimedWire, TimerWheel
 from tidegate.net.upgrade import Upgrade, upgrade_settings
+
+if TYPE_CHECKING:
+    from tidegate.net.share import Share
 
 NEVER = float("inf")
 UNSET = -1.0
@@ -47,6 +50,7 @@ LOST = 3
 
 
 OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
+OpenHTTP = Callable[[Gateway, Stream, RequestHead, Peers], Exchange]
 RequestRefused = Callable[[RequestError, RequestHead | None], None]
 OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float], Connection]
 
@@ -54,6 +58,7 @@ OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float
 class Acceptor:
     """What the connections of one server share.
 
+    `open_http(gateway, stream, head, peers)` makes the handler of a request: an HTTPExchange, unless there is an edge.
     `open_http2(wire, defaults, open_handler, request_refused, now)` makes a connection of HTTP/2; it is None where that
     is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in
     `preface_timeout` seconds; `h2c_upgrade`, to those that ask for it (`Upgrade: h2c`).
@@ -72,6 +77,7 @@ class Acceptor:
         "linger",
         "loop",
         "max_connections",
+        "open_http",
         "open_http2",
         "open_websocket",
         "parked",
@@ -79,6 +85,7 @@ class Acceptor:
         "queue_delay",
         "request_refused",
         "secure_defaults",
+        "share",
         "shutting_down",
         "tls_extension",
         "wheel",
@@ -110,6 +117,7 @@ class Acceptor:
         preface_timeout: float = 10.0,
         secure_defaults: ResponseDefaults | None = None,
         tls_extension: Callable[[Any], dict[str, Any]] | None = None,
+        open_http: OpenHTTP = HTTPExchange,
     ) -> None:
         self.loop = loop
         self.wheel = wheel
@@ -134,6 +142,7 @@ class Acceptor:
         # Refuses requests while the loop is late; None where it never does.
         self.queue_delay = queue_delay
         self.exempt_paths = exempt_paths
+        self.open_http = open_http
         self.open_http2 = open_http2
         self.h2c = h2c and open_http2 is not None
         self.h2c_upgrade = h2c_upgrade and self.h2c
@@ -142,6 +151,8 @@ class Acceptor:
         # Accepted beyond the limit, before accepting could pause: not read from until there is room.
         self.parked: deque[TCPProtocol] = deque()
         self.shutting_down = False
+        # Told of connections that end, where other processes accept from the same sockets.
+        self.share: Share | None = None
 
     def admit(self, head: RequestHead, transport: Any) -> None:
         """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
@@ -346,6 +357,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._end_files()
         acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
+        if acceptor.share is not None:
+            acceptor.share.publish()
         connection = self._connection
         self._connection = None
         if connection is not None:
@@ -578,7 +591,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if head.protocol == b"websocket" and acceptor.open_websocket is not None:
             handler = acceptor.open_websocket(stream, head, peers)
         else:
-            handler = HTTPExchange(gateway, stream, head, peers)
+            handler = acceptor.open_http(gateway, stream, head, peers)
         if gateway.max_exchanges >= 0:
             handler.reserve()
         return handler

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from tidegate.config import Bind, Config, ConfigError
 from tidegate.gateway.forwarded import TrustedPeers
+from tidegate.net.accepting import SharedListener
 from tidegate.net.listeners import Listener
+from tidegate.net.share import Share
 from tidegate.net.tcp import Acceptor
 
 if TYPE_CHECKING:
@@ -64,26 +66,36 @@ class Listening:
         """How many have begun, and not ended."""
         return 0 if self._handshakes is None else len(self._handshakes)
 
-    def make(self, bound: socket.socket, bind: Bind, acceptor: Acceptor, https_port: int) -> Listener:
-        """The listener of a bound socket."""
+    def make(
+        self,
+        bound: socket.socket,
+        bind: Bind,
+        acceptor: Acceptor,
+        https_port: int,
+        share: Share | None = None,
+    ) -> Listener:
+        """The listener of a bound socket; with a `share` other processes accept from it too."""
         config = self._config
         scheme = config.scheme_of(bind)
+        port = https_port if scheme == "redirect" else 0
         listener: Listener
         if scheme == "https" and self._handshakes is not None:
             from tidegate.net.handshakes import TLSListener
 
             certificates = self._certificates[config.tls_of(bind)]
-            listener = TLSListener(bound, bind, config.backlog, acceptor, certificates, self._handshakes)
-        else:
-            listener = Listener(
-                bound, bind, config.backlog, acceptor, https_port if scheme == "redirect" else 0
+            listener = TLSListener(
+                bound, bind, config.backlog, acceptor, certificates, self._handshakes, share
             )
+        elif share is not None:
+            listener = SharedListener(bound, bind, config.backlog, acceptor, port, share)
+        else:
+            listener = Listener(bound, bind, config.backlog, acceptor, port)
         version = config.proxy_protocol_of(bind)
         if version != "off":
             from tidegate.net.proxied import ProxyListener
 
             trusted = TrustedPeers(config.proxies.trusted)
-            listener = ProxyListener(listener, version, trusted, config.timeouts.proxy_header)
+            listener = ProxyListener(listener, version, trusted, config.timeouts.proxy_header, share)
         return listener
 
     def https_port(self, sockets: Sequence[socket.socket], binds: Sequence[Bind]) -> int:

@@ -16,40 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
 from tidegate.config import Bind, Config
-from tidegate.gateway.application import Exchange, Gateway
-from tidegate.gateway.asgi2 import ASGI2Application
-from tidegate.gateway.exchange import HTTPExchange
-from tidegate.gateway.forwarded import Forwarding, TrustedPeers
+from tidegate.gateway.application import Gateway
 from tidegate.gateway.lifespan import Lifespan, LifespanError
-from tidegate.gateway.scope import Peers
 from tidegate.http import head
-from tidegate.http.connection import Connection
 from tidegate.http.date import format_date
-from tidegate.http.defaults import ResponseDefaults
-from tidegate.http.errors import RequestError
-from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, Wire
-from tidegate.http1.connection import H1Limits
-from tidegate.net.delay import DelayProbe, QueueDelay
-from tidegate.net.listeners import Listener, connection_limit, open_listener
-from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
+from tidegate.net.delay import DelayProbe
+from tidegate.net.listeners import duplicate, open_listener
+from tidegate.net.share import Share
 from tidegate.net.timers import TimerWheel
-from tidegate.server.access_log import AccessLog, AccessRecord, request_id
+from tidegate.server.assembly import make_acceptor, make_application, make_gateway
+from tidegate.server.doors import Doors
+from tidegate.server.exchange_log import ExchangeLog
 from tidegate.server.listening import Listening
-from tidegate.server.loader import detect_interface, load_application
 from tidegate.server.notify import ServiceManager
 from tidegate.version import __version__
 
 if TYPE_CHECKING:
-    from tidegate.gateway.websocket import WebSocketSettings
-    from tidegate.http2.limits import H2Limits
+    from tidegate.edge.edge import Edge
+    from tidegate.net.tcp import Acceptor
 
 logger = logging.getLogger("tidegate")
 
-SERVER = b"tidegate"
 POLL = 0.02  # seconds between two looks at what shutdown waits for
 BUSY_SHARE = 0.8  # of the connection limit
-RECHECK = 0.25  # seconds between two looks for idle connections, while accepting pauses
 HEAP_BLOCK = 1 << 22  # octets of memory that is kept for what comes next
 DRAIN_BACKLOG = 1.0  # seconds, for connections that the kernel has queued when shutdown begins
 
@@ -67,7 +56,8 @@ class Server:
 
     `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
     `binds` says for each of them which address it was opened for; without it, the first of `config.binds`, or, where
-    they are as many, the one in its place.
+    they are as many, the one in its place. From those of them that are `shared` other processes accept too: this one
+    accepts its `share`.
     Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
 
         async with Server(app, Config(binds=(Bind(port=0),))) as server:
@@ -83,6 +73,8 @@ class Server:
         *,
         sockets: Sequence[socket.socket] | None = None,
         binds: Sequence[Bind] | None = None,
+        share: Share | None = None,
+        shared: Sequence[socket.socket] = (),
     ) -> None:
         self._app = app
         self._config = Config() if config is None else config
@@ -93,17 +85,16 @@ class Server:
                 binds = [binds[0]] * len(sockets)
         self._binds = binds
         self._listening: Listening | None = None
-        self._https_port = 0
-        self._listeners: list[Listener] = []
-        self._origins: dict[Listener, socket.socket] = {}
+        self._share = share
+        self._shared = shared
+        self._doors: Doors | None = None
         self._lifespan: Lifespan | None = None
         self._gateway: Gateway | None = None
         self._acceptor: Acceptor | None = None
+        self._edge: Edge | None = None
         self._wheel: TimerWheel | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
         self._delay_probe: DelayProbe | None = None
-        self._accepting = False
-        self._switching: asyncio.Task[None] | None = None
         self._shutdown_asked = asyncio.Event()
         self._hurry = False
         self._drains_backlog = True
@@ -111,8 +102,7 @@ class Server:
     @property
     def addresses(self) -> list[Any]:
         """Where it listens: (host, port) each, or a Unix socket's path."""
-        names = [listener.socket.getsockname() for listener in self._listeners]
-        return [name if isinstance(name, str | bytes) else tuple(name[:2]) for name in names]
+        return [] if self._doors is None else self._doors.addresses
 
     @property
     def open_connections(self) -> int:
@@ -201,8 +191,8 @@ class Server:
             if self._given is None:
                 sockets.extend(open_listener(bind) for bind in self._config.binds)
             else:
-                sockets.extend(listener.dup() for listener in self._given)
-            return sockets, self._load()
+                sockets.extend(duplicate(listener) for listener in self._given)
+            return sockets, make_application(self._app, self._config)
         except BaseException:
             for opened in sockets:
                 opened.close()
@@ -211,312 +201,61 @@ class Server:
     async def _start(self, sockets: list[socket.socket], app: ASGIApplication) -> None:
         config = self._config
         loop = asyncio.get_running_loop()
+        lifespan = Lifespan(app, config.lifespan)
         try:
-            lifespan = Lifespan(app, config.lifespan)
-            self._lifespan = lifespan
-            startup = asyncio.ensure_future(lifespan.startup())
-            asked = asyncio.ensure_future(self._shutdown_asked.wait())
-            try:
-                await asyncio.wait((startup, asked), return_when=asyncio.FIRST_COMPLETED)
-                if not startup.done():
-                    startup.cancel()
-                    await lifespan.shutdown(config.timeouts.lifespan_shutdown)
-                    raise StartupError("stopped before the application's startup was complete")
-                await startup
-            except LifespanError as error:
-                raise StartupError(f"the application failed to start: {error}") from None
-            finally:
-                asked.cancel()
+            await self._start_up(lifespan)
         except BaseException:
             for opened in sockets:
                 opened.close()
             raise
-        self._gateway = self._make_gateway(app, loop, lifespan)
-        self._wheel = TimerWheel(loop)
-        self._wheel.start()
-        self._acceptor = self._make_acceptor(loop, self._wheel, self._gateway)
-        listening = self._listening or Listening(config, self._binds, http2=self._config.http2)
-        self._https_port = listening.https_port(sockets, self._binds)
-        self._listeners = [
-            listening.make(each, bind, self._acceptor, self._https_port)
-            for each, bind in zip(sockets, self._binds, strict=True)
-        ]
+        listening = self._listening or Listening(config, self._binds, http2=config.http2)
+        log = ExchangeLog(config.logging)
+        wheel = TimerWheel(loop)
+        wheel.start()
+        gateway = make_gateway(app, config, loop, lifespan, log)
+        if config.edge:
+            # Loaded where there is something to do.
+            from tidegate.edge.edge import Edge
+
+            self._edge = Edge(config.edge, config.limits.body)
+        acceptor = make_acceptor(
+            config, loop, wheel, gateway, listening, log, self._connections_changed, self._edge
+        )
+        doors = Doors(listening, acceptor, listening.https_port(sockets, self._binds), self._share)
+        self._lifespan, self._wheel, self._gateway = lifespan, wheel, gateway
+        self._acceptor, self._doors = acceptor, doors
+        if acceptor.queue_delay is not None:
+            self._delay_probe = DelayProbe(loop, acceptor.queue_delay)
+        for bound, bind, origin in zip(sockets, self._binds, self._given or sockets, strict=True):
+            doors.put(bound, bind, origin, shared=origin in self._shared)
         listening.watch(loop)
-        self._origins = dict(zip(self._listeners, self._given or sockets, strict=True))
-        self._accepting = True
-        for listener in self._listeners:
-            await listener.start()
+        await doors.open()
         self._keep_house()
         self._announce(loop)
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
         _learn_heap_size()
 
-    def _load(self) -> ASGIApplication:
-        config = self._config
-        app = self._app
-        if isinstance(app, str):
-            app = load_application(app, config.app_dir, config.factory)
-        interface = detect_interface(app) if config.interface == "auto" else config.interface
-        if interface == "wsgi":
-            from tidegate.gateway.wsgi import WSGIApplication
-
-            app = WSGIApplication(app, config.wsgi_threads)
-        elif interface == "asgi2":
-            app = ASGI2Application(app)
-        loaded: ASGIApplication = app
-        return loaded
-
-    def _make_gateway(
-        self, app: ASGIApplication, loop: asyncio.AbstractEventLoop, lifespan: Lifespan
-    ) -> Gateway:
-        config = self._config
-        header = config.logging.request_id_header
-        name = None if header is None else header.lower().encode("ascii")
-        return Gateway(
-            app,
-            loop,
-            root_path=config.root_path,
-            state=lifespan.state,
-            early_hints=config.early_hints_http1,
-            read_buffer=config.limits.read_buffer,
-            max_exchanges=config.limits.concurrency,
-            cancel_after=config.cancel_on_disconnect,
-            identify=lambda request: request_id(request.headers, name),
-            access_log=self._access_logger(),
-        )
-
-    def _access_log(self, *, websocket: bool = False) -> AccessLog | None:
-        settings = self._config.logging
-        access = logging.getLogger("tidegate.access")
-        if not settings.access_log or not access.isEnabledFor(logging.INFO):
-            return None
-        template = settings.websocket_template if websocket else settings.template
-        return AccessLog(access, settings.format, template)
-
-    def _access_logger(self) -> Callable[[Any], None] | None:
-        requests = self._access_log()
-        sessions = self._access_log(websocket=True)
-        if requests is None or sessions is None:
-            return None
-
-        def completed(exchange: Any) -> None:
-            request = exchange.request
-            begun = exchange.started_at
-            session = None if isinstance(exchange, HTTPExchange) else exchange
-            log = requests if session is None else sessions
-            log.log(
-                AccessRecord(
-                    exchange.peers.client,
-                    request.method,
-                    request.target,
-                    request.http_version,
-                    exchange.status,
-                    exchange.body_sent,
-                    exchange.first_byte_at - begun if exchange.first_byte_at else None,
-                    time.perf_counter() - begun,
-                    exchange.identity(),
-                    request.headers,
-                    session,
-                )
-            )
-
-        return completed
-
-    def _make_acceptor(
-        self, loop: asyncio.AbstractEventLoop, wheel: TimerWheel, gateway: Gateway
-    ) -> Acceptor:
-        config = self._config
-        limits = config.limits
-        timeouts = config.timeouts
-        wire_limits = H1Limits(
-            max_request_line=limits.request_line,
-            max_head=limits.head,
-            max_fields=limits.fields,
-            max_content=-1 if limits.body is None else limits.body,
-            max_trailers=limits.trailers,
-            max_pipelined=limits.pipelined,
-            max_unread=limits.read_buffer,
-            max_drain=limits.drain,
-            idle_timeout=timeouts.idle,
-            keep_alive_timeout=timeouts.keep_alive,
-            head_timeout=timeouts.head,
-            body_rate=timeouts.min_body_rate,
-            body_window=timeouts.body_rate_window,
-            shutdown_idle=timeouts.shutdown_idle,
-        )
-        defaults = ResponseDefaults(
-            SERVER if config.server_header else None, config.date_header, config.headers
-        )
-        delay = None
-        if limits.queue_delay is not None:
-            delay = QueueDelay(limits.queue_delay, limits.queue_delay_interval, time.monotonic())
-            self._delay_probe = DelayProbe(loop, delay)
-        proxies = config.proxies
-        forwarding = None
-        if proxies.headers and proxies.trusted and proxies.fields:
-            forwarding = Forwarding(
-                TrustedPeers(proxies.trusted), [name.encode("ascii") for name in proxies.fields]
-            )
-        secure_defaults = defaults
-        if config.tls.hsts is not None:
-            hsts = (b"strict-transport-security", config.tls.hsts.encode())
-            secure_defaults = ResponseDefaults(
-                SERVER if config.server_header else None, config.date_header, (*config.headers, hsts)
-            )
-        for each in (defaults, secure_defaults):
-            each.set_date(format_date(time.time()))
-        handshakes = 0
-        extension = None
-        if self._listening is not None and self._listening.secure:
-            from tidegate.net.tls import tls_extension
-
-            extension = tls_extension
-            handshakes = self._listening.max_handshakes
-        return Acceptor(
-            loop,
-            wheel,
-            gateway,
-            wire_limits,
-            defaults,
-            max_connections=max(1, connection_limit(limits.connections + handshakes) - handshakes),
-            write_timeout=timeouts.write,
-            write_buffer=limits.write_buffer,
-            linger=timeouts.linger,
-            open_websocket=self._websocket_opener(gateway),
-            request_refused=self._refusal_logger(),
-            connections_changed=self._connections_changed,
-            forwarding=forwarding,
-            queue_delay=delay,
-            exempt_paths=frozenset(limits.exempt),
-            secure_defaults=secure_defaults,
-            tls_extension=extension,
-            open_http2=self._http2_opener() if config.http2 else None,
-            h2c=config.h2c,
-            h2c_upgrade=config.h2c_upgrade,
-            preface_timeout=timeouts.h2_settings,
-        )
-
-    def _http2_opener(self) -> OpenHTTP2:
-        limits: Any = None
-
-        def open_http2(
-            wire: Wire,
-            defaults: ResponseDefaults,
-            open_handler: OpenHandler,
-            request_refused: RequestRefused,
-            now: float,
-        ) -> Connection:
-            # Loaded with the first connection: a server without any is to be small.
-            from tidegate.http2.connection import H2Connection
-
-            nonlocal limits
-            if limits is None:
-                limits = self._http2_limits()
-            return H2Connection(wire, limits, defaults, open_handler, request_refused, now)
-
-        return open_http2
-
-    def _http2_limits(self) -> "H2Limits":
-        from tidegate.http2.limits import H2Limits
-
-        limits = self._config.limits
-        timeouts = self._config.timeouts
-        return H2Limits(
-            max_streams=limits.h2_streams,
-            max_header_list=limits.head,
-            max_fields=limits.fields,
-            max_target=limits.request_line,
-            max_content=-1 if limits.body is None else limits.body,
-            max_trailers=limits.trailers,
-            max_frame=limits.h2_frame,
-            window=limits.h2_window,
-            max_window=max(limits.h2_window, limits.h2_max_window),
-            connection_window=limits.h2_connection_window,
-            write_buffer=limits.write_buffer,
-            max_resets=limits.h2_resets,
-            max_control=limits.h2_control,
-            settings_timeout=timeouts.h2_settings,
-            head_timeout=timeouts.head,
-            idle_timeout=timeouts.keep_alive,
-            ping_interval=timeouts.h2_ping or 0.0,
-            ping_timeout=timeouts.h2_ping_answer,
-            write_timeout=timeouts.write,
-            body_rate=timeouts.min_body_rate,
-            body_window=timeouts.body_rate_window,
-            shutdown_idle=timeouts.shutdown_idle,
-        )
-
-    def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], Exchange]:
-        settings: Any = None
-
-        def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> Exchange:
-            # Loaded with the first WebSocket: a server without any is to be small.
-            from tidegate.gateway.websocket import WebSocketExchange
-
-            nonlocal settings
-            if settings is None:
-                settings = self._websocket_settings()
-            return WebSocketExchange(gateway, stream, head, peers, settings)
-
-        return open_websocket
-
-    def _websocket_settings(self) -> "WebSocketSettings":
-        from tidegate.gateway.websocket import WebSocketSettings
-        from tidegate.websocket.connection import WebSocketLimits
-
-        options = self._config.websockets
-        limits = WebSocketLimits(
-            max_message=options.max_size,
-            max_frames=options.max_frames,
-            max_empty_frames=options.max_empty_frames,
-            ping_interval=options.ping_interval or 0.0,
-            ping_timeout=options.ping_timeout or 0.0,
-            close_timeout=options.close_timeout,
-            compression_level=options.deflate_level,
-            mem_level=options.deflate_mem_level,
-            min_binary=options.deflate_min_binary,
-        )
-        return WebSocketSettings(
-            limits,
-            window_bits=options.deflate_window_bits if options.per_message_deflate else 0,
-            max_queue=options.max_queue,
-            max_queued=options.max_queue_size,
-            handshake_timeout=options.handshake_timeout or 0.0,
-        )
-
-    def _refusal_logger(self) -> Callable[[RequestError, RequestHead | None, Peers], None]:
-        log = self._access_log()
-        header = self._config.logging.request_id_header
-        name = None if header is None else header.lower().encode("ascii")
-
-        def refused(error: RequestError, request: RequestHead | None, peers: Peers) -> None:
-            client = peers.client or "-"
-            logger.debug("Refused a request of %s with %d: %s", client, error.status, error.detail)
-            if log is not None:
-                known = RequestHead() if request is None else request
-                log.log(
-                    AccessRecord(
-                        peers.client,
-                        known.method or "-",
-                        known.target or b"-",
-                        known.http_version,
-                        error.status,
-                        0,
-                        None,
-                        0.0,
-                        request_id(known.headers, name),
-                        known.headers,
-                    )
-                )
-
-        return refused
+    async def _start_up(self, lifespan: Lifespan) -> None:
+        startup = asyncio.ensure_future(lifespan.startup())
+        asked = asyncio.ensure_future(self._shutdown_asked.wait())
+        try:
+            await asyncio.wait((startup, asked), return_when=asyncio.FIRST_COMPLETED)
+            if not startup.done():
+                startup.cancel()
+                await lifespan.shutdown(self._config.timeouts.lifespan_shutdown)
+                raise StartupError("stopped before the application's startup was complete")
+            await startup
+        except LifespanError as error:
+            raise StartupError(f"the application failed to start: {error}") from None
+        finally:
+            asked.cancel()
 
     def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
         build = "pure Python" if (head.__file__ or "").endswith(".py") else "compiled"
         kind = type(loop).__module__.partition(".")[0]
         version = ".".join(map(str, sys.version_info[:3]))
-        for listener in self._listeners:
+        for listener in [] if self._doors is None else self._doors.listeners:
             logger.info("Listening on %s", listener.describe())
         logger.info(
             "Tidegate %s (%s), Python %s, %s, process %d: ready",
@@ -541,60 +280,24 @@ class Server:
             acceptor.secure_defaults.set_date(date)
         if len(acceptor.connections) > BUSY_SHARE * acceptor.max_connections:
             acceptor.close_idle(wheel.now, self._config.timeouts.keep_alive_busy)
+        if self._share is not None:
+            self._share.publish()
         # At the turn of each second, when the date changes.
         self._housekeeping = acceptor.loop.call_later(1.001 - now % 1, self._keep_house)
 
     def _connections_changed(self) -> None:
-        acceptor = self._acceptor
-        if acceptor is None or self._shutdown_asked.is_set():
-            return
-        idle = None
-        if len(acceptor.connections) >= acceptor.max_connections:
-            idle = acceptor.longest_idle()
-            if idle is not None and len(acceptor.connections) > acceptor.max_connections:
-                idle.close_idle()
-        full = len(acceptor.connections) >= acceptor.max_connections and idle is None
-        if full == self._accepting:
-            self._accepting = not full
-            if full:
-                logger.warning("%d connections: accepting pauses", len(acceptor.connections))
-                acceptor.loop.call_later(RECHECK, self._look_for_idle)
-            if self._switching is None or self._switching.done():
-                self._switching = acceptor.loop.create_task(self._switch_accepting())
+        if self._doors is not None and not self._shutdown_asked.is_set():
+            self._doors.connections_changed()
 
-    def _look_for_idle(self) -> None:
-        # Connections become idle, and so may be closed for others, without saying so.
-        if not self._accepting and self._acceptor is not None and not self._shutdown_asked.is_set():
-            self._connections_changed()
-            self._acceptor.loop.call_later(RECHECK, self._look_for_idle)
-
-    async def _switch_accepting(self) -> None:
-        wanted = not self._accepting
-        while wanted != self._accepting:
-            wanted = self._accepting
-            for listener in list(self._listeners):
-                if wanted:
-                    await listener.start()
-                else:
-                    listener.pause()
-
-    async def add_listener(self, listener: socket.socket, bind: Bind) -> None:
+    async def add_listener(self, listener: socket.socket, bind: Bind, *, shared: bool = False) -> None:
         """Accept from one more socket, while it serves; it stays the caller's to close."""
-        if self._acceptor is None or self._listening is None or self._shutdown_asked.is_set():
-            return
-        added = self._listening.make(listener.dup(), bind, self._acceptor, self._https_port)
-        self._listeners.append(added)
-        self._origins[added] = listener
-        if self._accepting:
-            await added.start()
+        if self._doors is not None and not self._shutdown_asked.is_set():
+            await self._doors.add(listener, bind, shared=shared)
 
     async def remove_listener(self, listener: socket.socket) -> None:
         """Accept no more from a socket that was given: somebody else does."""
-        for removed in [each for each, origin in self._origins.items() if origin is listener]:
-            del self._origins[removed]
-            self._listeners.remove(removed)
-            await removed.settle()
-            removed.close(unlink=False)
+        if self._doors is not None:
+            await self._doors.remove(listener)
 
     # --- stop
 
@@ -602,16 +305,14 @@ class Server:
         config = self._config
         timeouts = config.timeouts
         acceptor, gateway, wheel, lifespan = self._acceptor, self._gateway, self._wheel, self._lifespan
-        listening = self._listening
-        if acceptor is None or gateway is None or wheel is None or lifespan is None or listening is None:
+        doors, listening = self._doors, self._listening
+        if acceptor is None or gateway is None or wheel is None or lifespan is None:
             return
+        assert doors is not None
+        assert listening is not None
         acceptor.shutting_down = True
         gateway.shutdown_started()
-        for listener in self._listeners:
-            if self._drains_backlog:
-                await listener.drain(DRAIN_BACKLOG)
-            await listener.settle()
-            listener.close(unlink=self._given is None)
+        await doors.close(backlog=DRAIN_BACKLOG if self._drains_backlog else 0.0, unlink=self._given is None)
         listening.hurry(wheel.now + timeouts.shutdown_idle)
         for protocol in list(acceptor.connections):
             protocol.shutdown()
@@ -635,6 +336,8 @@ class Server:
             self._housekeeping.cancel()
         if self._delay_probe is not None:
             self._delay_probe.stop()
+        if self._edge is not None:
+            self._edge.close()
         wheel.stop()
         logger.info("Shutdown is complete")
         if not sound:

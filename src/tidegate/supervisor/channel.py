@@ -42,15 +42,19 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Start(Message):
-    """What a worker begins with; the descriptors are its listening sockets'.
+    """What a worker begins with; the descriptors are its listening sockets', and last the table of connections'.
 
-    `sockets` has each one's key and the index of its address in `config.binds`.
+    `sockets` has each one's key and the index of its address in `config.binds`. The keys in `shared` are of those that
+    all workers accept from, of which the worker at `place` of the table takes its share; where `place` is None there
+    is no table.
     """
 
     config: Config
     search_path: list[str]  # sys.path
     name: str
     sockets: list[tuple[int, int]]
+    shared: Sequence[int] = ()
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tidegate.config import Bind, Config
+from tidegate.net.share import Share
 from tidegate.server import Server, StartupError
 from tidegate.supervisor.channel import (
     Adopt,
@@ -126,7 +127,10 @@ class Link:
 
 
 class SupervisedServer(Server):
-    """A Server whose sockets, and whose end, come over `link`; `keys` are those of `sockets`."""
+    """A Server whose sockets, and whose end, come over `link`; `keys` are those of `sockets`.
+
+    From those in `shared` all workers accept: this one, its `share`.
+    """
 
     def __init__(
         self,
@@ -136,15 +140,19 @@ class SupervisedServer(Server):
         sockets: list[socket.socket],
         binds: list[Bind],
         keys: list[int],
+        shared: Sequence[int],
+        share: Share | None,
         name: str,
         link: Link,
         reopen_logs: Callable[[], None],
     ) -> None:
-        super().__init__(app, config, sockets=sockets, binds=binds)
+        self._keys = dict(zip(keys, sockets, strict=True))
+        self._shared_keys = shared if share is not None else []
+        given = [each for key, each in self._keys.items() if key in self._shared_keys]
+        super().__init__(app, config, sockets=sockets, binds=binds, share=share, shared=given)
         self._name = name
         self._link = link
         self._reopen_logs = reopen_logs
-        self._keys = dict(zip(keys, sockets, strict=True))
         self._asked = asyncio.Event()
         self._interval = min(BEAT, Plan.of(config, 0).quiet / BEATS)
         self._changing: asyncio.Task[None] | None = None
@@ -205,7 +213,8 @@ class SupervisedServer(Server):
                         adopted.close()
                         continue
                     self._keys[key] = adopted
-                    await self.add_listener(adopted, self._config.binds[index])
+                    bind, shared = self._config.binds[index], key in self._shared_keys
+                    await self.add_listener(adopted, bind, shared=shared)
             elif isinstance(message, Release):
                 for key in message.keys:
                     released = self._keys.pop(key, None)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from tidegate.config import Bind, Config
 from tidegate.net.listeners import BindError, describe, open_listener
+from tidegate.net.share import ConnectionTable
 
 logger = logging.getLogger("tidegate")
 
@@ -42,10 +43,13 @@ class SocketTable:
         self._backlog = backlog
         self._places: dict[int, Place] = dict(enumerate(inherited))
         self._paths = [binds[place.bind].path for place in inherited if binds[place.bind].kind == "unix"]
+        self.table: ConnectionTable | None = None
         try:
             for index, bind in enumerate(binds):
                 if not any(place.bind == index for place in inherited):
                     self._open(index, bind)
+            if any(place.slot == SHARED for place in self._places.values()):
+                self.table = ConnectionTable()
         except BaseException:
             self.close()
             raise
@@ -89,6 +93,9 @@ class SocketTable:
             found += own or [key for key, slot in here.items() if slot == 0]
         return sorted(found)
 
+    def shared(self) -> Sequence[int]:
+        return [key for key, place in self._places.items() if place.slot == SHARED]
+
     def bind_index(self, key: int) -> int:
         return self._places[key].bind
 
@@ -116,6 +123,9 @@ class SocketTable:
         """Close all here; the workers' own stay open. A Unix socket's path goes, so that nobody waits in vain."""
         for place in self._places.values():
             place.listener.close()
+        if self.table is not None:
+            self.table.close()
+            self.table = None
         for path in self._paths:
             with suppress(OSError):
                 os.unlink(path)

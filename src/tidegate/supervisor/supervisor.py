@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from tidegate.config import Config
+from tidegate.net.share import ConnectionTable
 from tidegate.supervisor.channel import (
     Adopt,
     AskToLeave,
@@ -46,7 +47,10 @@ DUMP_SIGNAL: Final = signal.SIGUSR1  # to a worker: faulthandler writes the stac
 
 
 class Sockets(Protocol):
-    """The listening sockets, by key."""
+    """The listening sockets, by key. `table` is of the workers' connections, where they share a socket."""
+
+    @property
+    def table(self) -> ConnectionTable | None: ...
 
     def open_slot(self, index: int) -> None:
         """Open the slot's own sockets, if it has none yet."""
@@ -55,6 +59,9 @@ class Sockets(Protocol):
 
     def of_slot(self, index: int) -> Sequence[int]:
         """The keys of the sockets that this slot's worker accepts from."""
+
+    def shared(self) -> Sequence[int]:
+        """The keys of the sockets that all workers accept from."""
 
     def bind_index(self, key: int) -> int:
         """The index of its address in the configuration."""
@@ -202,6 +209,7 @@ class Supervisor:
         state, action = transition(worker.state, Event.EXITED)
         worker.state = state
         self.workers.pop(worker.number, None)
+        self._free(worker.place)
         if action is Action.FAILED_TO_BOOT:
             self._failed_to_boot(worker, status, now)
         elif action is Action.CRASHED:
@@ -251,6 +259,8 @@ class Supervisor:
             logger.error("%s: its event loop has not turned for %.1f s; its stacks follow", worker, silence)
             worker.shown = False
             self._send(worker, DumpStacks())
+            if worker.place is not None and self._sockets.table is not None:
+                self._sockets.table.hide(worker.place)  # nobody is to leave a connection to it
             self._assign()
         elif action is Action.RECOVERED:
             logger.warning("%s: its event loop turns again", worker)
@@ -442,11 +452,23 @@ class Supervisor:
         """A worker that boots; None, and a restart later, where the system has none to give."""
         self._numbers += 1
         keys = self._sockets.of_slot(slot.index)
-        start = Start(plan.config, self._search_path, f"worker {slot.index + 1}", self._binds(keys))
         descriptors = [self._sockets.descriptor(key) for key in keys]
+        table = self._sockets.table
+        place = None if table is None else table.take()
+        if table is not None and place is not None:
+            descriptors.append(table.descriptor)
+        start = Start(
+            plan.config,
+            self._search_path,
+            f"worker {slot.index + 1}",
+            self._binds(keys),
+            self._sockets.shared(),
+            place,
+        )
         try:
             process = self._launcher.launch(self._numbers, start, descriptors)
         except OSError as error:
+            self._free(place)
             logger.error("No process for worker %d: %s", slot.index + 1, error.strerror)
             slot.failures += 1
             slot.restart_at = now + max(BACKOFF, self._backoff(slot))
@@ -454,7 +476,7 @@ class Supervisor:
                 self._stop_roll("there is no process to be had")
             self._look_for_crash_loop(slot, now)
             return None
-        worker = Worker(self._numbers, slot, plan, process, now, self._draw)
+        worker = Worker(self._numbers, slot, plan, process, now, self._draw, place)
         self.workers[worker.number] = worker
         return worker
 
@@ -480,6 +502,10 @@ class Supervisor:
                 if worker.state in (State.UP, State.STALLED):
                     self._send(worker, Release([key]))
             self._accepting[key] = after
+
+    def _free(self, place: int | None) -> None:
+        if place is not None and self._sockets.table is not None:
+            self._sockets.table.free(place)
 
     def _binds(self, keys: Sequence[int]) -> list[tuple[int, int]]:
         return [(key, self._sockets.bind_index(key)) for key in keys]

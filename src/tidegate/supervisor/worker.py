@@ -96,6 +96,7 @@ class Worker:
         "name",
         "notice_at",
         "number",
+        "place",
         "plan",
         "process",
         "requests",
@@ -108,13 +109,21 @@ class Worker:
     )
 
     def __init__(
-        self, number: int, slot: Slot, plan: Plan, process: Process, now: float, random: Callable[[], float]
+        self,
+        number: int,
+        slot: Slot,
+        plan: Plan,
+        process: Process,
+        now: float,
+        random: Callable[[], float],
+        place: int | None = None,
     ) -> None:
         self.number = number
         self.name = f"worker {slot.index + 1}"
         self.slot = slot
         self.plan = plan
         self.process = process
+        self.place = place  # in the table of connections
         self.state = State.BOOTING
         self.started_at = now
         self.up_at = now

@@ -115,6 +115,9 @@ class Masker:
             return f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
 
     def _show(self, value: Any, depth: int) -> str:
+        if isinstance(value, Secret):
+            self.remember(value)
+            return repr(value)
         if isinstance(value, str):
             shown = self.clean(repr(str.__str__(value[:MAX_TEXT])))
             return shown if len(value) <= MAX_TEXT else f"{shown}... ({len(value)} characters)"

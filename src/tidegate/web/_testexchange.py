@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -98,10 +98,15 @@ class Exchange:
     """Runs the application for one request; `next_event` gives its messages, each once the last one is
     taken."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, chunks: list[bytes]) -> None:
+    def __init__(
+        self, app: ASGIApp, scope: Scope, body: bytes, pieces: AsyncIterator[bytes] | None = None
+    ) -> None:
+        """The request's body is `body`, or `pieces`, each asked for when the application receives it."""
         self.app = app
         self.scope = scope
-        self.chunks = chunks
+        self.body: bytes | None = body if pieces is None else None
+        self.pieces = pieces
+        self.upload_error: Exception | None = None
         self.cancel_scope = anyio.CancelScope()
         self.error: BaseException | None = None
         self.response_started = False
@@ -127,6 +132,8 @@ class Exchange:
             if not isinstance(error, Exception):
                 raise
         finally:
+            if self.upload_error is not None:
+                self.error = self.upload_error
             self.response_complete.set()
             self.events.close()
 
@@ -146,9 +153,20 @@ class Exchange:
         self.taken.close()
 
     async def receive(self) -> Message:
-        if self.chunks:
-            chunk = self.chunks.pop(0)
-            return {"type": "http.request", "body": chunk, "more_body": bool(self.chunks)}
+        if self.body is not None:
+            body, self.body = self.body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if self.pieces is not None:
+            try:
+                piece = await anext(self.pieces)
+            except StopAsyncIteration:
+                self.pieces = None
+                return {"type": "http.request", "body": b"", "more_body": False}
+            except Exception as error:  # the client fails in the middle of its request
+                self.pieces = None
+                self.upload_error = error
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": piece, "more_body": True}
         if not self.response_complete.is_set():
             await self.response_complete.wait()
         return {"type": "http.disconnect"}

@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urljoin
 
 import anyio
 import anyio.lowlevel
 import sniffio
 
+from tidegate.web._testevents import AsyncEventSource, event_source_headers
 from tidegate.web._testexchange import Exchange, Target, WebSocketExchange, as_asgi3, lifespan_exchange
 from tidegate.web._testhttpx import (
     Upgrade,
@@ -110,9 +111,13 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         scope = target.scope_of(request)
         if scope["type"] == "websocket":
             raise Upgrade(AsyncWebSocketTestSession(target.app, scope))
-        exchange = Exchange(target.app, scope, [await request.aread()])
+        stream = request.stream
+        whole = isinstance(stream, httpx.ByteStream) or not isinstance(stream, httpx.AsyncByteStream)
+        body = await request.aread() if whole else b""
+        pieces = None if whole else aiter(cast("httpx.AsyncByteStream", stream))
+        exchange = Exchange(target.app, scope, body, pieces)
         running = Running(exchange.run)
-        stream = AsyncResponseStream(exchange, running, target.raise_server_exceptions)
+        answer = AsyncResponseStream(exchange, running, target.raise_server_exceptions)
         try:
             start = await exchange.next_event()
         except BaseException:
@@ -121,7 +126,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         if start is None:
             await running.finished.wait()
             start = target.without_response(exchange)
-        return response_of(start, stream, request, exchange)
+        return response_of(start, answer, request, exchange)
 
 
 class AsyncWebSocketTestSession:
@@ -265,6 +270,18 @@ class AsyncTestClient(httpx.AsyncClient):
             raise RuntimeError("Expected WebSocket upgrade")
         async with session:
             yield session
+
+    @contextlib.asynccontextmanager
+    async def events(
+        self, url: Any, *, method: str = "GET", last_event_id: str | None = None, **kwargs: Any
+    ) -> AsyncIterator[AsyncEventSource]:
+        """The events of a stream, one after the other, in an `async with` block that ends the stream.
+
+        Raises RuntimeError unless the response is an event stream.
+        """
+        kwargs["headers"] = event_source_headers(last_event_id, kwargs.get("headers"))
+        async with self.stream(method, url, **kwargs) as response:
+            yield AsyncEventSource(response)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

@@ -72,6 +72,21 @@ def decode_text(data: bytes | bytearray, charset: str) -> str:
         return data.decode("latin-1")
 
 
+def parse_disposition(fields: list[tuple[bytes, bytes]], charset: str) -> tuple[str, str | None]:
+    """The name of a part, and the file name that its client gives, if any (RFC 7578 §4.2).
+
+    Raises MultiPartException, MultipartError.
+    """
+    dispositions = [value for name, value in fields if name == b"content-disposition"]
+    if len(dispositions) > 1:
+        raise MultiPartException("A part has more than one Content-Disposition header field.")
+    disposition = decode_text(dispositions[0], charset) if dispositions else ""
+    _, parameters = parse_parameters(disposition)
+    if "name" not in parameters:
+        raise MultiPartException('The Content-Disposition header field "name" must be provided.')
+    return parameters["name"], parameters.get("filename")
+
+
 class FormParser:
     """application/x-www-form-urlencoded (WHATWG URL §5.1): at most `max_fields` fields of `max_part_size`
     octets."""
@@ -200,17 +215,10 @@ class MultiPartParser:
                 file.close()
 
     def _part_begin(self, fields: list[tuple[bytes, bytes]]) -> None:
-        dispositions = [value for name, value in fields if name == b"content-disposition"]
-        if len(dispositions) > 1:
-            raise MultiPartException("A part has more than one Content-Disposition header field.")
-        disposition = decode_text(dispositions[0], self._charset) if dispositions else ""
-        _, parameters = parse_parameters(disposition)
-        if "name" not in parameters:
-            raise MultiPartException('The Content-Disposition header field "name" must be provided.')
-        self._name = parameters["name"]
+        self._name, filename = parse_disposition(fields, self._charset)
         self._field = bytearray()
         self._file = None
-        if "filename" not in parameters:
+        if filename is None:
             self._current_fields += 1
             if self._current_fields > self.max_fields:
                 raise MultiPartException(f"Too many fields. Maximum number of fields is {self.max_fields}.")
@@ -221,9 +229,7 @@ class MultiPartParser:
         # The client's file name never names a file here: the temporary file has none.
         file = cast("BinaryIO", SpooledTemporaryFile(max_size=self._spool_size()))  # noqa: SIM115
         self._files_to_close.append(file)
-        self._file = UploadFile(
-            file=file, size=0, filename=parameters["filename"], headers=Headers(raw=fields)
-        )
+        self._file = UploadFile(file=file, size=0, filename=filename, headers=Headers(raw=fields))
 
     def _spool_size(self) -> int:
         """How much of the next file may stay in memory: many small files together are not for memory either."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tidegate.web.applications import Application
+    from tidegate.web.parts import PartReader
     from tidegate.web.routing import Router
     from tidegate.web.types import Message, Receive, Scope, Send
 
@@ -361,6 +362,22 @@ class Request(HTTPConnection[StateT]):
         400."""
         return AwaitableOrContextManagerWrapper(
             self._get_form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
+        )
+
+    def parts(self, *, max_parts: int = 1000, max_part_size: int | None = None) -> PartReader:
+        """The parts of a multipart/form-data body as they arrive, for `async for`, instead of `form`.
+
+        Each is read, saved, or passed over before the next. max_part_size: octets of each, whatever becomes of it.
+        Reading raises HTTPException: 400 for a malformed body, 413, 415 for another kind; ClientDisconnect.
+        """
+        from tidegate.web.parts import PartReader
+
+        return PartReader(
+            self.headers,
+            self.stream(),
+            max_parts=max_parts,
+            max_part_size=max_part_size,
+            in_application="app" in self.scope,
         )
 
     async def close(self) -> None:

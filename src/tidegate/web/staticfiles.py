@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import re
 import stat
+from mimetypes import guess_type
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING
 
+from tidegate.asgi.compression import CODINGS, SUFFIXES, field_value, ranked
 from tidegate.asgi.preconditions import Answer, Preconditions
 from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import get_route_path
@@ -19,9 +22,16 @@ from tidegate.web.responses import FileResponse, PlainTextResponse, RedirectResp
 from tidegate.web.websockets import WebSocketClose
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidegate.web.types import Receive, Scope, Send
 
 PathLike = str | os.PathLike[str]
+
+# A hash in hexadecimal before the extensions, as build tools write it: with a digit and a letter, so that neither
+# words nor dates are taken for one.
+HASHED_NAME = re.compile(r"[.\-_](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}\.")
+ONE_YEAR = 365 * 24 * 60 * 60
 
 
 class NotModifiedResponse(Response):
@@ -38,7 +48,9 @@ class StaticFiles:
     """An ASGI application for the files of `directory`, and of the `statics` of Python packages.
 
     html: `index.html` for directories, `404.html` for what is missing. follow_symlink: links may lead
-    outside.
+    outside. precompressed: send `app.js.br`, `.zst` or `.gz` in place of `app.js` to clients that take it (a tuple:
+    which codings, best first). max_age: seconds for which files are fresh (RFC 9111 §5.2.2.1). immutable: files
+    that HASHED_NAME, or another pattern, finds in the name never change (RFC 8246).
     """
 
     def __init__(
@@ -49,7 +61,21 @@ class StaticFiles:
         html: bool = False,
         check_dir: bool = True,
         follow_symlink: bool = False,
+        precompressed: bool | Sequence[str] = False,
+        max_age: int | None = None,
+        immutable: bool | str | re.Pattern[str] = False,
     ) -> None:
+        if max_age is not None and max_age < 0:
+            raise ValueError("max_age must not be negative.")
+        codings = (
+            (CODINGS if precompressed else ()) if isinstance(precompressed, bool) else tuple(precompressed)
+        )
+        unknown = set(codings) - set(CODINGS)
+        if unknown:
+            raise ValueError(f"Unknown content codings: {', '.join(sorted(unknown))}.")
+        self.precompressed = codings
+        self.max_age = max_age
+        self.immutable = HASHED_NAME if immutable is True else re.compile(immutable) if immutable else None
         self.directory = directory
         self.packages = packages
         self.all_directories = self.get_directories(directory, packages)
@@ -102,7 +128,7 @@ class StaticFiles:
             raise HTTPException(status_code=405, headers={"Allow": "GET, HEAD"})
         full_path, stat_result = await self._lookup(path)
         if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
-            return self.file_response(full_path, stat_result, scope)
+            return await self._best_response(path, full_path, stat_result, scope)
         if stat_result is not None and stat.S_ISDIR(stat_result.st_mode) and self.html:
             index_path = os.path.join(path, "index.html")
             full_path, stat_result = await self._lookup(index_path)
@@ -111,12 +137,45 @@ class StaticFiles:
                     # Relative links in the page count from the directory.
                     url = URL(scope=scope)
                     return RedirectResponse(url=url.replace(path=url.path + "/"))
-                return self.file_response(full_path, stat_result, scope)
+                return await self._best_response(index_path, full_path, stat_result, scope)
         if self.html:
             full_path, stat_result = await self._lookup("404.html")
             if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
                 return FileResponse(full_path, stat_result=stat_result, status_code=404)
         raise HTTPException(status_code=404)
+
+    async def _best_response(
+        self, path: str, full_path: str, stat_result: os.stat_result, scope: Scope
+    ) -> Response:
+        """The file, or that of its precompressed forms which the client likes best."""
+        if not self.precompressed:
+            return self.file_response(full_path, stat_result, scope)
+        forms = await in_file_thread(self._precompressed_forms, path, full_path, stat_result)
+        accepted = ranked(field_value(scope["headers"], b"accept-encoding"), self.precompressed)
+        for coding in accepted:
+            if coding in forms:
+                return self.file_response(*forms[coding], scope, coding=coding, varies=True)
+        return self.file_response(full_path, stat_result, scope, varies=bool(forms))
+
+    def _precompressed_forms(
+        self, path: str, full_path: str, original: os.stat_result
+    ) -> dict[str, tuple[str, os.stat_result]]:
+        """Those that lie beside the file, by their codings; none that is older (in whole seconds), and so of
+        another content."""
+        forms: dict[str, tuple[str, os.stat_result]] = {}
+        for coding in self.precompressed:
+            try:
+                found, stat_result = self.lookup_path(path + SUFFIXES[coding])
+            except OSError:  # a name too long, a file that may not be read: as if it were not there
+                continue
+            if (
+                stat_result is not None
+                and stat.S_ISREG(stat_result.st_mode)
+                and os.path.dirname(found) == os.path.dirname(full_path)
+                and int(stat_result.st_mtime) >= int(original.st_mtime)
+            ):
+                forms[coding] = (found, stat_result)
+        return forms
 
     async def _lookup(self, path: str) -> tuple[str, os.stat_result | None]:
         try:
@@ -151,9 +210,32 @@ class StaticFiles:
         return "", None
 
     def file_response(
-        self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+        self,
+        full_path: PathLike,
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+        *,
+        coding: str = "",
+        varies: bool = False,
     ) -> Response:
-        response = FileResponse(full_path, status_code=status_code, stat_result=stat_result)
+        """coding: that of a precompressed form. varies: whether other clients get another form."""
+        name = os.fspath(full_path)
+        if coding:
+            name = name.removesuffix(SUFFIXES[coding])
+            media_type = guess_type(name)[0] or "application/octet-stream"
+            response = FileResponse(full_path, status_code, media_type=media_type, stat_result=stat_result)
+            response.headers["content-encoding"] = coding
+            # Another tag than that of the file itself, should their times and sizes be the same (RFC 9110 §8.8.3.3).
+            response.headers["etag"] = f'{response.headers["etag"][:-1]}-{coding}"'
+        else:
+            response = FileResponse(full_path, status_code=status_code, stat_result=stat_result)
+        if varies:
+            response.headers.add_vary_header("Accept-Encoding")
+        if self.immutable is not None and self.immutable.search(os.path.basename(name)):
+            response.headers["cache-control"] = f"public, max-age={ONE_YEAR}, immutable"
+        elif self.max_age is not None:
+            response.headers["cache-control"] = f"public, max-age={self.max_age}"
         if self.is_not_modified(response.headers, Headers(scope=scope)):
             return NotModifiedResponse(response.headers)
         return response

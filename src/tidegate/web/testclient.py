@@ -20,13 +20,14 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from urllib.parse import urljoin
 
 import anyio
 import anyio.from_thread
 from anyio.streams.stapled import StapledObjectStream
 
+from tidegate.web._testevents import EventSource, event_source_headers
 from tidegate.web._testexchange import Exchange, Target, WebSocketExchange, as_asgi3, lifespan_exchange
 from tidegate.web._testhttpx import (
     Upgrade,
@@ -43,6 +44,7 @@ from tidegate.web._testhttpx import (
     websocket_headers,
 )
 from tidegate.web.asynctestclient import AsyncTestClient, AsyncWebSocketTestSession
+from tidegate.web.concurrency import iterate_in_threadpool
 from tidegate.web.exceptions import StarletteDeprecationWarning
 
 if TYPE_CHECKING:
@@ -233,18 +235,22 @@ class _TestClientTransport(httpx.BaseTransport):
         scope = target.scope_of(request)
         if scope["type"] == "websocket":
             raise Upgrade(WebSocketTestSession(target.app, scope, self.portal_factory))
-        chunks = [request.read()]
+        stream = request.stream
+        whole = isinstance(stream, httpx.ByteStream) or not isinstance(stream, httpx.SyncByteStream)
+        body = request.read() if whole else b""
+        # What is made while it is sent is made in a thread, as a client's own would be.
+        pieces = None if whole else iterate_in_threadpool(cast("httpx.SyncByteStream", stream))
         with contextlib.ExitStack() as stack:
             portal = stack.enter_context(self.portal_factory())
-            exchange: Exchange = portal.call(Exchange, target.app, scope, chunks)
+            exchange: Exchange = portal.call(Exchange, target.app, scope, body, pieces)
             running = portal.start_task_soon(exchange.run)
             start = portal.call(exchange.next_event)
             if start is None:
                 start = target.without_response(exchange)
-            stream = _ResponseStream(
+            answer = _ResponseStream(
                 exchange, portal, stack.pop_all(), running, target.raise_server_exceptions, self.open_streams
             )
-        return response_of(start, stream, request, exchange)
+        return response_of(start, answer, request, exchange)
 
 
 class TestClient(httpx.Client):
@@ -350,6 +356,18 @@ class TestClient(httpx.Client):
             session: WebSocketTestSession = upgrade.session
             return session
         raise RuntimeError("Expected WebSocket upgrade")
+
+    @contextlib.contextmanager
+    def events(
+        self, url: Any, *, method: str = "GET", last_event_id: str | None = None, **kwargs: Any
+    ) -> Generator[EventSource, None, None]:
+        """The events of a stream, one after the other, in a `with` block that ends the stream.
+
+        Raises RuntimeError unless the response is an event stream.
+        """
+        kwargs["headers"] = event_source_headers(last_event_id, kwargs.get("headers"))
+        with self.stream(method, url, **kwargs) as response:
+            yield EventSource(response)
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
