@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.cli.logging import reopen_log_files, set_up_logging
 from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, leave, load_environment, serve
@@ -23,6 +23,9 @@ from tidegate.server.loader import LoadError, load_application
 from tidegate.supervisor.channel import Channel, Drain, Ended, Fork, Forked, Message, Start
 from tidegate.supervisor.child import Link, SupervisedServer, prepare
 from tidegate.supervisor.title import set_title
+
+if TYPE_CHECKING:
+    from tidegate.metrics.recorder import Recorder
 
 logger = logging.getLogger("tidegate")
 
@@ -36,6 +39,7 @@ def work(connection: socket.socket, app: Any = None) -> int:
         sys.path[:] = start.search_path
         config = start.config
         set_title(f"{start.name} [{config.app}]")
+        recorder = recorder_of(descriptors.pop()) if start.measured else None
         sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         return serve(
             config.app if app is None else app,
@@ -47,9 +51,21 @@ def work(connection: socket.socket, app: Any = None) -> int:
             name=start.name,
             link=link,
             reopen_logs=reopen_log_files,
+            recorder=recorder,
         )
     except (EOFError, KeyboardInterrupt):
         return INTERRUPTED
+
+
+def recorder_of(descriptor: int) -> "Recorder":
+    """What counts in the memory of `descriptor`."""
+    from tidegate.metrics.recorder import Recorder
+    from tidegate.metrics.region import Region
+
+    region = Region(descriptor)
+    recorder = Recorder(region)
+    region.close()
+    return recorder
 
 
 def fork_workers(connection: socket.socket) -> int:

@@ -110,7 +110,13 @@ def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, 
         load_environment(config)
         if config.factory and not isinstance(app, str):
             app = call_factory(app, getattr(app, "__qualname__", type(app).__qualname__))
-        run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
+        bind = config.admin_bind
+        if bind is not None and server_class is None:
+            from tidegate.cli.admin import serve_with_admin
+
+            serve_with_admin(app, config, bind)
+        else:
+            run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
     except (ConfigError, BindError) as error:
         return _fail(error, CONFIGURATION)
     except LoadError as error:

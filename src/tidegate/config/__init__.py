@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
+from tidegate.config.observability import Observability
 from tidegate.config.option import (
     Choice,
     ConfigError,
@@ -44,6 +45,7 @@ __all__ = [
     "ConfigError",
     "Limits",
     "Logging",
+    "Observability",
     "Option",
     "Proxies",
     "Timeouts",
@@ -548,6 +550,17 @@ class Logging(Section):
         none="none",
     )
     access_log: bool = option(True, Flag(), "Log each request when it is complete.")
+    access_log_sample: float = option(
+        1.0,
+        Number(0.0, 1.0),
+        "Log this share of the requests, such as 0.01; those that end with 5xx, or without an answer, always.",
+    )
+    access_log_exclude: tuple[str, ...] = option(
+        (),
+        Text("PATH", r"/[^\s?#]*", "a path, such as /healthz"),
+        "Do not log requests for this path; nor those below it where it ends with a slash.",
+        repeatable=True,
+    )
     format: str = option(
         "text", Choice("text", "json"), "Write log lines as text or as JSON.", name="log_format"
     )
@@ -690,6 +703,7 @@ class Config(Section):
     proxies: Proxies = field(default_factory=Proxies)
     logging: Logging = field(default_factory=Logging)
     tls: TLS = field(default_factory=TLS)
+    observability: Observability = field(default_factory=Observability)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -712,6 +726,23 @@ class Config(Section):
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
         if not self.proxies.trusted and any(self.proxy_protocol_of(bind) != "off" for bind in self.binds):
             raise ConfigError("proxy_protocol: nobody is trusted to use it: give --forwarded-allow-ips")
+        _ = self.admin_bind
+
+    @property
+    def admin_bind(self) -> Bind | None:
+        """Where metrics are told; None where nowhere. Raises ConfigError."""
+        text = self.observability.admin
+        if text is None:
+            return None
+        try:
+            bind = Bind.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"admin: {error}") from None
+        if bind.scheme not in ("", "http") or bind.proxy_protocol or bind.kind == "fd":
+            raise ConfigError(f"admin: {text!r} is not HOST:PORT, [IPv6]:PORT or unix:PATH")
+        if bind.kind == "tcp":
+            self.observability.check_host(bind.host)
+        return dataclasses.replace(bind, scheme="http")
 
     def proxy_protocol_of(self, bind: Bind) -> str:
         """The version of the PROXY protocol that is spoken at this address."""
@@ -737,6 +768,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "proxies": Proxies,
     "logging": Logging,
     "tls": TLS,
+    "observability": Observability,
 }
 """What `Config` holds beside its own options, by attribute."""
 

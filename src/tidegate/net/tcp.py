@@ -69,6 +69,7 @@ class Acceptor:
         "limits",
         "linger",
         "loop",
+        "make_protocol",
         "max_connections",
         "open_http2",
         "open_websocket",
@@ -107,7 +108,12 @@ class Acceptor:
         preface_timeout: float = 10.0,
         secure_defaults: ResponseDefaults | None = None,
         tls_extension: Callable[[Any], dict[str, Any]] | None = None,
+        make_protocol: Callable[..., "TCPProtocol"] | None = None,
     ) -> None:
+        # Called as TCPProtocol is, for each connection.
+        self.make_protocol: Callable[..., TCPProtocol] = (
+            TCPProtocol if make_protocol is None else make_protocol
+        )
         self.loop = loop
         self.wheel = wheel
         self.gateway = gateway

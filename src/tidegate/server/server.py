@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ from tidegate.version import __version__
 if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketSettings
     from tidegate.http2.limits import H2Limits
+    from tidegate.metrics.recorder import Recorder
+    from tidegate.metrics.sampler import Sampler
 
 logger = logging.getLogger("tidegate")
 
@@ -67,7 +70,7 @@ class Server:
 
     `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
     `binds` says for each of them which address it was opened for; without it, the first of `config.binds`, or, where
-    they are as many, the one in its place.
+    they are as many, the one in its place. `recorder` counts what it does.
     Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
 
         async with Server(app, Config(binds=(Bind(port=0),))) as server:
@@ -83,8 +86,11 @@ class Server:
         *,
         sockets: Sequence[socket.socket] | None = None,
         binds: Sequence[Bind] | None = None,
+        recorder: "Recorder | None" = None,
     ) -> None:
         self._app = app
+        self._recorder = recorder
+        self._sampler: Sampler | None = None
         self._config = Config() if config is None else config
         self._given = sockets
         if binds is None:
@@ -103,6 +109,7 @@ class Server:
         self._housekeeping: asyncio.TimerHandle | None = None
         self._delay_probe: DelayProbe | None = None
         self._accepting = False
+        self._accepting_since = 0.0
         self._switching: asyncio.Task[None] | None = None
         self._shutdown_asked = asyncio.Event()
         self._hurry = False
@@ -122,6 +129,11 @@ class Server:
     def requests_begun(self) -> int:
         """How many requests and WebSockets the application was called for."""
         return 0 if self._gateway is None else self._gateway.calls_begun
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves: its start is complete, and its end has not begun."""
+        return self._accepting_since > 0 and not self._shutdown_asked.is_set()
 
     def shutdown(self, *, drain_backlog: bool = True) -> None:
         """Ask for a graceful shutdown; asked a second time, for one now. Lifespan shutdown runs in both.
@@ -246,7 +258,10 @@ class Server:
         self._accepting = True
         for listener in self._listeners:
             await listener.start()
+        self._accepting_since = time.time()
         self._keep_house()
+        if self._recorder is not None:
+            self._sample(loop, self._recorder, self._acceptor, self._gateway)
         self._announce(loop)
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
@@ -273,7 +288,14 @@ class Server:
         config = self._config
         header = config.logging.request_id_header
         name = None if header is None else header.lower().encode("ascii")
-        return Gateway(
+        make: Callable[..., Gateway] = Gateway
+        completed = self._access_logger()
+        if self._recorder is not None:
+            from tidegate.metrics.protocol import MeasuredGateway
+
+            make = partial(MeasuredGateway, self._recorder)
+            completed = both(self._recorder.completed, completed)
+        return make(
             app,
             loop,
             root_path=config.root_path,
@@ -283,8 +305,24 @@ class Server:
             max_exchanges=config.limits.concurrency,
             cancel_after=config.cancel_on_disconnect,
             identify=lambda request: request_id(request.headers, name),
-            access_log=self._access_logger(),
+            access_log=completed,
         )
+
+    def _sample(
+        self, loop: asyncio.AbstractEventLoop, recorder: "Recorder", acceptor: Acceptor, gateway: Gateway
+    ) -> None:
+        from tidegate.metrics.protocol import connection_states
+        from tidegate.metrics.sampler import Sampler
+
+        listening = self._listening
+        if listening is not None:
+            listening.tell_handshakes(recorder.handshake_ended)
+
+        def look() -> tuple[Sequence[int], int]:
+            handshakes = 0 if listening is None else listening.handshakes
+            return connection_states(acceptor, handshakes), len(gateway.calls)
+
+        self._sampler = Sampler(loop, recorder, look)
 
     def _access_log(self, *, websocket: bool = False) -> AccessLog | None:
         settings = self._config.logging
@@ -366,6 +404,13 @@ class Server:
             )
         for each in (defaults, secure_defaults):
             each.set_date(format_date(time.time()))
+        make_protocol = None
+        refused = self._refusal_logger()
+        if self._recorder is not None:
+            from tidegate.metrics.protocol import MeasuredProtocol
+
+            make_protocol = partial(MeasuredProtocol, self._recorder)
+            refused = both(self._recorder.refused, refused)
         handshakes = 0
         extension = None
         if self._listening is not None and self._listening.secure:
@@ -384,7 +429,8 @@ class Server:
             write_buffer=limits.write_buffer,
             linger=timeouts.linger,
             open_websocket=self._websocket_opener(gateway),
-            request_refused=self._refusal_logger(),
+            request_refused=refused,
+            make_protocol=make_protocol,
             connections_changed=self._connections_changed,
             forwarding=forwarding,
             queue_delay=delay,
@@ -448,15 +494,21 @@ class Server:
 
     def _websocket_opener(self, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], StreamHandler]:
         settings: Any = None
+        make: Any = None
 
         def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> StreamHandler:
             # Loaded with the first WebSocket: a server without any is to be small.
             from tidegate.gateway.websocket import WebSocketExchange
 
-            nonlocal settings
+            nonlocal settings, make
             if settings is None:
+                make = WebSocketExchange
                 settings = self._websocket_settings()
-            return WebSocketExchange(gateway, stream, head, peers, settings)
+                if self._recorder is not None:
+                    from tidegate.metrics.websocket import MeasuredWebSocketExchange
+
+                    make = partial(MeasuredWebSocketExchange, self._recorder)
+            return make(gateway, stream, head, peers, settings)
 
         return open_websocket
 
@@ -634,10 +686,15 @@ class Server:
             self._housekeeping.cancel()
         if self._delay_probe is not None:
             self._delay_probe.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
         wheel.stop()
-        logger.info("Shutdown is complete")
+        self._announce_end()
         if not sound:
             raise ShutdownError("the application's lifespan shutdown failed")
+
+    def _announce_end(self) -> None:
+        logger.info("Shutdown is complete")
 
     async def _cancel(self, gateway: Gateway) -> None:
         gateway.cancelling = True
@@ -653,6 +710,19 @@ class Server:
         deadline = time.monotonic() + seconds
         while not done() and not self._hurry and time.monotonic() < deadline:
             await asyncio.sleep(POLL)
+
+
+def both(first: Callable[..., object], second: Callable[..., object] | None) -> Callable[..., None]:
+    """Calls both, if there are two."""
+    if second is None:
+        return first  # type: ignore[return-value]  # nobody looks at it
+    then = second
+
+    def call(*arguments: Any) -> None:
+        first(*arguments)
+        then(*arguments)
+
+    return call
 
 
 def _learn_heap_size() -> None:

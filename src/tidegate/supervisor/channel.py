@@ -44,13 +44,15 @@ class Message:
 class Start(Message):
     """What a worker begins with; the descriptors are its listening sockets'.
 
-    `sockets` has each one's key and the index of its address in `config.binds`.
+    `sockets` has each one's key and the index of its address in `config.binds`. `measured` says that one more
+    descriptor follows: of the memory in which the worker counts.
     """
 
     config: Config
     search_path: list[str]  # sys.path
     name: str
     sockets: list[tuple[int, int]]
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

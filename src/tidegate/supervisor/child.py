@@ -9,16 +9,16 @@ import contextlib
 import faulthandler
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.config import Bind, Config
+from tidegate.metrics.memory import resident_memory
 from tidegate.server import Server, StartupError
 from tidegate.supervisor.channel import (
     Adopt,
@@ -39,13 +39,15 @@ from tidegate.supervisor.channel import (
 from tidegate.supervisor.supervisor import DUMP_SIGNAL
 from tidegate.supervisor.worker import Plan
 
+if TYPE_CHECKING:
+    from tidegate.metrics.recorder import Recorder
+
 logger = logging.getLogger("tidegate")
 
 BEAT: Final = 1.0  # seconds between beats, at most
 BEATS: Final = 4  # in the time after which their absence is told
 MAX_TASKS: Final = 100  # of which the stack is written
 MAX_FRAMES: Final = 64
-PAGE: Final = resource.getpagesize()
 # What supervisors act on, and terminals and `pkill` send to whole groups of processes.
 DEAF_TO: Final = (
     signal.SIGHUP,
@@ -139,8 +141,9 @@ class SupervisedServer(Server):
         name: str,
         link: Link,
         reopen_logs: Callable[[], None],
+        recorder: "Recorder | None" = None,
     ) -> None:
-        super().__init__(app, config, sockets=sockets, binds=binds)
+        super().__init__(app, config, sockets=sockets, binds=binds, recorder=recorder)
         self._name = name
         self._link = link
         self._reopen_logs = reopen_logs
@@ -222,16 +225,6 @@ def prepare() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Written by a handler in C, for where the interpreter's lock is held.
     faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or sys.stderr, all_threads=True)
-
-
-def resident_memory() -> int:
-    """This process's, in octets."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # proc(5): the second number is in pages
-            return int(file.read().split()[1]) * PAGE
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def log_tasks(loop: asyncio.AbstractEventLoop) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tidegate.config import Config, ConfigError
 from tidegate.server.notify import ServiceManager
@@ -23,8 +23,11 @@ from tidegate.supervisor.sockets import SocketTable
 from tidegate.supervisor.supervisor import Supervisor
 from tidegate.supervisor.title import set_title
 from tidegate.supervisor.upgrade import Predecessor, Successor, working_directory
-from tidegate.supervisor.worker import Plan
+from tidegate.supervisor.worker import Launcher, Plan
 from tidegate.version import __version__
+
+if TYPE_CHECKING:
+    from tidegate.supervisor.measured import Admin
 
 logger = logging.getLogger("tidegate")
 
@@ -81,7 +84,16 @@ class Host:
             self._launcher = FreshLauncher(commands.worker, credentials, self, terminal=terminal)
         kind = DevelopmentSupervisor if config.reload else Supervisor
         plan = self._plan(hasty(config) if config.reload else config)
-        self._supervisor = kind(plan, sys.path, self._sockets, self._launcher, self)
+        self._admin: Admin | None = None
+        launcher: Launcher = self._launcher
+        if config.admin_bind is not None:
+            from tidegate.supervisor import measured  # here, since it needs an event loop
+
+            self._admin = measured.Admin(config, None if predecessor is None else predecessor.admin, self._launcher)
+            launcher = self._admin
+        self._supervisor = kind(plan, sys.path, self._sockets, launcher, self)
+        if self._admin is not None:
+            self._admin.watch(self._supervisor)
 
     def run(self) -> int:
         """Supervise until asked to stop; returns the exit code."""
@@ -103,6 +115,8 @@ class Host:
                     self._sockets.listen()
                     watcher = Watcher(config, lambda told: self._post(lambda: self._changed(told)))
                     watcher.start()
+                if self._admin is not None:
+                    self._admin.start()
                 supervisor.start(time.monotonic())
                 while not supervisor.finished:
                     self._turn()
@@ -110,6 +124,8 @@ class Host:
         finally:
             if watcher is not None:
                 watcher.stop()
+            if self._admin is not None:
+                self._admin.stop()
             self._sockets.close()
             self._remove_pid_file()
             self._selector.close()
@@ -132,6 +148,8 @@ class Host:
         now = time.monotonic()
         # After the messages: what a worker said while this process was held up is no silence.
         self._supervisor.tick(now)
+        if self._admin is not None:
+            self._admin.show(now)
         if self._manager.watchdog is not None and self._alive_due is not None and now >= self._alive_due:
             self._manager.alive()
             self._alive_due = now + self._manager.watchdog
@@ -151,6 +169,8 @@ class Host:
         worker = self._supervisor.workers.get(number)
         if worker is not None:
             self._supervisor.exited(worker, status, time.monotonic())
+        if self._admin is not None:
+            self._admin.retire(number)
 
     def serving(self, channel: Channel, server: ForkServer) -> None:
         self._selector.register(
@@ -269,7 +289,8 @@ class Host:
             logger.error("USR2: a container ends with its process 1: replace the container")
             return
         try:
-            self._successor = Successor(self._sockets, self._activated, self._directory, os.environ)
+            admin = -1 if self._admin is None else self._admin.descriptor
+            self._successor = Successor(self._sockets, self._activated, self._directory, os.environ, admin)
         except OSError as error:
             logger.error("USR2: no new supervisor: %s", error)
             return
@@ -287,6 +308,8 @@ class Host:
         logger.info("USR2: the new supervisor is ready: this one goes")
         self._manager.main_process(successor.pid)
         self._sockets.keep_paths()
+        if self._admin is not None:
+            self._admin.keep_path()
         self._supervisor.stop(time.monotonic(), successors_serve=True)
 
     def _stop_successor(self) -> None:

@@ -1,0 +1,85 @@
+"""Connections and the gateway as they are where they are counted; composed in at the server's start."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tidegate.gateway.application import Gateway
+from tidegate.gateway.scope import Peers
+from tidegate.http.head import RequestHead
+from tidegate.http.stream import Stream, StreamHandler
+from tidegate.metrics.recorder import Recorder
+from tidegate.net.tcp import Acceptor, TCPProtocol
+
+
+class MeasuredProtocol(TCPProtocol):
+    """A connection that counts itself and its octets."""
+
+    __slots__ = ("_counted", "_recorder")
+
+    def __init__(self, recorder: Recorder, acceptor: Acceptor, *arguments: Any, **options: Any) -> None:
+        TCPProtocol.__init__(self, acceptor, *arguments, **options)
+        self._recorder = recorder
+        self._counted = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self._recorder.connection_opened()
+        TCPProtocol.connection_made(self, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        TCPProtocol.connection_lost(self, error)
+        self._count_sent()
+        self._recorder.connection_closed()
+
+    def data_received(self, data: bytes) -> None:
+        self._recorder.received(len(data))
+        TCPProtocol.data_received(self, data)
+
+    def open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
+        handler = TCPProtocol.open_handler(self, stream, head)
+        self._recorder.request_opened(self._transport)
+        return handler
+
+    def write(self, data: bytes) -> None:
+        TCPProtocol.write(self, data)
+        self._count_sent()
+
+    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
+        TCPProtocol.send_file(self, data, descriptor, offset, count)
+        self._count_sent()
+
+    def _end_file(self) -> None:
+        TCPProtocol._end_file(self)
+        self._count_sent()
+
+    def timeout_due(self, now: float) -> None:
+        TCPProtocol.timeout_due(self, now)
+        self._count_sent()
+
+    def _count_sent(self) -> None:
+        written = self._written
+        if written != self._counted:
+            self._recorder.sent(written - self._counted)
+            self._counted = written
+
+
+class MeasuredGateway(Gateway):
+    """A gateway that counts the failures of its application."""
+
+    def __init__(self, recorder: Recorder, app: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(app, loop, **options)
+        self.recorder = recorder
+
+    def log_failure(self, error: BaseException, request: RequestHead, peers: Peers, identity: str) -> None:
+        self.recorder.failed(error, isinstance(error, asyncio.CancelledError) and self.cancelling)
+        super().log_failure(error, request, peers, identity)
+
+
+def connection_states(acceptor: Acceptor, handshakes: int) -> Sequence[int]:
+    """How many connections are in each of `layout.STATES`."""
+    waiting = len(acceptor.parked)
+    idle = sum(1 for protocol in acceptor.connections if protocol.idle_since < _NEVER)
+    return (len(acceptor.connections) - idle - waiting, idle, waiting, handshakes)
+
+
+_NEVER = float("inf")
