@@ -45,6 +45,8 @@ OTHER = {
     "ssl_keylog_file": "keys.log", "ssl_handshake_timeout": "9", "ssl_max_handshakes": "9",
     "ssl_reload_interval": "9", "ssl_ktls": "true", "ssl_hsts": "max-age=9", "ssl_redirect_port": "9",
     "log_level": "debug", "log_config": "log.ini", "access_log": "false", "log_format": "json",
+    "access_log_sample": "0.25", "access_log_exclude": "/healthz", "admin": "127.0.0.1:9100",
+    "admin_allow_remote": "true", "admin_host": "metrics.test", "otel": "true",
     "access_log_template": "{status}",
     "access_log_websocket_template": "{close_code}", "use_colors": "true", "request_id_header": "x-trace",
 }  # fmt: skip

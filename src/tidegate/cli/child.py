@@ -16,7 +16,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tidegate.cli.logging import reopen_log_files, set_up_logging
+from tidegate.cli.logging import (
+    log_all_as_json,
+    log_traceback,
+    logs_json,
+    reopen_log_files,
+    set_up_logging,
+)
 from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, leave, load_environment, serve
 from tidegate.config import ConfigError
 from tidegate.server.loader import LoadError, load_application
@@ -75,6 +81,9 @@ def fork_workers(connection: socket.socket) -> int:
         app = server.load()
         forked = server.run()
     except LoadError as error:
+        if logs_json():
+            log_traceback(str(error), error.traceback)
+            return APPLICATION
         sys.stderr.write(error.traceback or "")
         print(f"tidegate: error: {error}", file=sys.stderr)
         return APPLICATION
@@ -106,6 +115,8 @@ class ForkServer:
         sys.path[:] = start.search_path
         set_title(f"{start.name} [{config.app}]")
         set_up_logging(config.logging)
+        if logs_json():
+            log_all_as_json()
         load_environment(config)
         app = load_application(start.config.app, config.app_dir, config.factory)
         if threading.active_count() > 1:

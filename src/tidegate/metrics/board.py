@@ -25,6 +25,9 @@ class Build:
     python: str
     loop: str
 
+    def __str__(self) -> str:
+        return f"Tidegate {self.version} ({self.build}), Python {self.python}, {self.loop}"
+
 
 @dataclass(frozen=True, slots=True)
 class Process:

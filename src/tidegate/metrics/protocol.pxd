@@ -1,5 +1,6 @@
 cimport cython
 
+from tidegate.gateway.application cimport Gateway
 from tidegate.http.head cimport RequestHead
 from tidegate.metrics.recorder cimport Recorder
 from tidegate.net.tcp cimport TCPProtocol
@@ -18,3 +19,7 @@ cdef class MeasuredProtocol(TCPProtocol):
     cdef void _end_file(self) except *
     @cython.locals(written=Py_ssize_t)
     cdef void _count_sent(self) except *
+
+
+cdef class MeasuredGateway(Gateway):
+    cdef readonly Recorder recorder

@@ -66,13 +66,16 @@ class MeasuredProtocol(TCPProtocol):
 class MeasuredGateway(Gateway):
     """A gateway that counts the failures of its application."""
 
+    __slots__ = ("recorder",)
+
+    # Compiled, like the others here: a class of Python's own would have each call look for what it overrides.
     def __init__(self, recorder: Recorder, app: Any, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(app, loop, **options)
+        Gateway.__init__(self, app, loop, **options)
         self.recorder = recorder
 
     def log_failure(self, error: BaseException, request: RequestHead, peers: Peers, identity: str) -> None:
         self.recorder.failed(error, isinstance(error, asyncio.CancelledError) and self.cancelling)
-        super().log_failure(error, request, peers, identity)
+        Gateway.log_failure(self, error, request, peers, identity)
 
 
 def connection_states(acceptor: Acceptor, handshakes: int) -> Sequence[int]:

@@ -25,6 +25,7 @@ cdef class Recorder:
     cpdef void connection_closed(self) except *
     @cython.locals(now=double)
     cpdef void request_opened(self, object transport) except *
+    cpdef void queued(self, double seconds) except *
     cdef void _ask(self, object transport, double now) except *
     cpdef object completed(self, object exchange)
     @cython.locals(begun=double, first=double, status=int)

@@ -101,7 +101,11 @@ class Recorder:
         now = perf_counter()
         if now >= self._ask_at:
             self._ask(transport, now)
-        self._observe(QUEUE, self._waited)
+        self.queued(self._waited)
+
+    def queued(self, seconds: float) -> None:
+        """A request waited so long for the event loop."""
+        self._observe(QUEUE, seconds)
 
     def _ask(self, transport: Any, now: float) -> None:
         found = waited(transport)
@@ -131,7 +135,7 @@ class Recorder:
             elif exchange._disconnected:
                 self._error(DISCONNECT)
 
-    def refused(self, error: RequestError, request: RequestHead | None) -> None:
+    def refused(self, error: RequestError, request: RequestHead | None, peers: Any = None) -> None:
         """A request was answered without the application."""
         self._count(RequestHead() if request is None else request, error.status)
         if error.status >= 400:

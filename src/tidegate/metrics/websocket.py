@@ -11,6 +11,8 @@ from tidegate.metrics.recorder import Recorder
 class MeasuredWebSocketExchange(WebSocketExchange):
     """A WebSocket that is counted when it is accepted."""
 
+    __slots__ = ("recorder",)
+
     def __init__(
         self,
         recorder: Recorder,
@@ -20,7 +22,7 @@ class MeasuredWebSocketExchange(WebSocketExchange):
         peers: Peers,
         settings: WebSocketSettings,
     ) -> None:
-        super().__init__(gateway, stream, request, peers, settings)
+        WebSocketExchange.__init__(self, gateway, stream, request, peers, settings)
         self.recorder = recorder
 
     def accepted(self) -> None:

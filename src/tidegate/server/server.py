@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,6 @@ from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.forwarded import Forwarding, TrustedPeers
 from tidegate.gateway.lifespan import Lifespan, LifespanError
 from tidegate.gateway.scope import Peers
-from tidegate.http import head
 from tidegate.http.connection import Connection
 from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
@@ -35,11 +33,11 @@ from tidegate.net.delay import DelayProbe, QueueDelay
 from tidegate.net.listeners import Listener, connection_limit, open_listener
 from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.timers import TimerWheel
-from tidegate.server.access_log import AccessLog, AccessRecord, request_id
+from tidegate.server.access_log import AccessLog, AccessRecord, request_id, selection
+from tidegate.server.build import build_of, limits_of
 from tidegate.server.listening import Listening
 from tidegate.server.loader import detect_interface, load_application
 from tidegate.server.notify import ServiceManager
-from tidegate.version import __version__
 
 if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketSettings
@@ -279,6 +277,10 @@ class Server:
             app = WSGIApplication(app, config.wsgi_threads)
         elif interface == "asgi2":
             app = ASGI2Application(app)
+        if config.observability.otel:
+            from tidegate.server.tracing import Traced
+
+            app = Traced(app)
         loaded: ASGIApplication = app
         return loaded
 
@@ -337,9 +339,12 @@ class Server:
         sessions = self._access_log(websocket=True)
         if requests is None or sessions is None:
             return None
+        selects = selection(self._config.logging)
 
         def completed(exchange: Any) -> None:
             request = exchange.request
+            if selects is not None and not selects(request.path, exchange.status):
+                return
             begun = exchange.started_at
             session = None if isinstance(exchange, HTTPExchange) else exchange
             log = requests if session is None else sessions
@@ -508,7 +513,8 @@ class Server:
                     from tidegate.metrics.websocket import MeasuredWebSocketExchange
 
                     make = partial(MeasuredWebSocketExchange, self._recorder)
-            return make(gateway, stream, head, peers, settings)
+            opened: StreamHandler = make(gateway, stream, head, peers, settings)
+            return opened
 
         return open_websocket
 
@@ -538,6 +544,7 @@ class Server:
 
     def _refusal_logger(self) -> Callable[[RequestError, RequestHead | None, Peers], None]:
         log = self._access_log()
+        selects = selection(self._config.logging)
         header = self._config.logging.request_id_header
         name = None if header is None else header.lower().encode("ascii")
 
@@ -546,6 +553,8 @@ class Server:
             logger.debug("Refused a request of %s with %d: %s", client, error.status, error.detail)
             if log is not None:
                 known = RequestHead() if request is None else request
+                if selects is not None and not selects(known.path, error.status):
+                    return
                 log.log(
                     AccessRecord(
                         peers.client,
@@ -564,19 +573,11 @@ class Server:
         return refused
 
     def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
-        build = "pure Python" if (head.__file__ or "").endswith(".py") else "compiled"
         kind = type(loop).__module__.partition(".")[0]
-        version = ".".join(map(str, sys.version_info[:3]))
         for listener in self._listeners:
             logger.info("Listening on %s", listener.describe())
-        logger.info(
-            "Tidegate %s (%s), Python %s, %s, process %d: ready",
-            __version__,
-            build,
-            version,
-            kind,
-            os.getpid(),
-        )
+        logger.info("Limits: %s", limits_of(self._config))
+        logger.info("%s, process %d: ready", build_of(kind), os.getpid())
 
     # --- while it serves
 

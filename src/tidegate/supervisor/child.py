@@ -115,7 +115,7 @@ class Link:
             if loop is None or handler is None:
                 self._early.append((message, descriptors))
         if isinstance(message, DumpStacks):
-            faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)
+            log_threads()
             if loop is not None:
                 log_tasks(loop)
             self.send(Dumped())
@@ -227,19 +227,34 @@ def prepare() -> None:
     faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or sys.stderr, all_threads=True)
 
 
+def log_threads() -> None:
+    """Write the stacks of this process's threads to the log."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    blocks = []
+    for number, frame in sys._current_frames().items():
+        if number != threading.get_ident():
+            stack = "".join(traceback.format_stack(frame)[-MAX_FRAMES:])
+            blocks.append(f"Thread {names.get(number, number)}:\n{stack.rstrip()}")
+    _log_stacks("%d threads of process %d:", len(blocks), blocks)
+
+
 def log_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Write the stacks of the loop's tasks to the log; from any thread."""
     tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
     blocks = [_stack_of(task) for task in tasks[:MAX_TASKS]]
     if len(tasks) > MAX_TASKS:
         blocks.append(f"and {len(tasks) - MAX_TASKS} more")
+    _log_stacks("%d tasks of process %d:", len(tasks), blocks)
+
+
+def _log_stacks(message: str, count: int, blocks: list[str]) -> None:
     record = logger.makeRecord(
         logger.name,
         logging.ERROR,
         __file__,
         0,
-        "%d tasks of process %d:",
-        (len(tasks), os.getpid()),
+        message,
+        (count, os.getpid()),
         None,
         sinfo="\n".join(blocks),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from tidegate.config import Config, ConfigError
+from tidegate.server.build import build_of, limits_of
 from tidegate.server.notify import ServiceManager
 from tidegate.supervisor.channel import Channel, ChannelError, Message
 from tidegate.supervisor.development import DevelopmentSupervisor, hasty
@@ -24,7 +25,6 @@ from tidegate.supervisor.supervisor import Supervisor
 from tidegate.supervisor.title import set_title
 from tidegate.supervisor.upgrade import Predecessor, Successor, working_directory
 from tidegate.supervisor.worker import Launcher, Plan
-from tidegate.version import __version__
 
 if TYPE_CHECKING:
     from tidegate.supervisor.measured import Admin
@@ -89,7 +89,9 @@ class Host:
         if config.admin_bind is not None:
             from tidegate.supervisor import measured  # here, since it needs an event loop
 
-            self._admin = measured.Admin(config, None if predecessor is None else predecessor.admin, self._launcher)
+            self._admin = measured.Admin(
+                config, None if predecessor is None else predecessor.admin, self._launcher
+            )
             launcher = self._admin
         self._supervisor = kind(plan, sys.path, self._sockets, launcher, self)
         if self._admin is not None:
@@ -104,7 +106,8 @@ class Host:
         watcher = None
         try:
             with signals.catching():
-                logger.info("Tidegate %s: supervisor, process %d", __version__, os.getpid())
+                logger.info("%s: supervisor, process %d", build_of(config.loop), os.getpid())
+                logger.info("Limits of each worker: %s", limits_of(config))
                 if self._predecessor is None:
                     self._write_pid_file()
                 self._selector.register(signals, selectors.EVENT_READ, lambda: self._obey(signals.read()))
