@@ -1,7 +1,7 @@
 """What counting costs: `python -m benchmarks.metrics_cost` (needs valgrind, and the compiled build).
 
 Instructions of one hello request by callgrind, as the difference of two runs, without and with --admin; and beside it
-the CPU time of interleaved pairs of runs under load of 16 pipelined requests a write, as medians.
+the CPU time of interleaved pairs of runs, one request at a time on one connection, as medians.
 """
 
 import argparse
@@ -86,10 +86,10 @@ def instructions(*options: str) -> float:
 def cpu(rounds: int, *options: str) -> float:
     """Microseconds of a request, of user and system."""
     with serving(*options) as (process, client):
-        ask(client, 200, 16)
+        ask(client, 500, 1)
         before = used(process.pid)
-        ask(client, rounds, 16)
-        return (used(process.pid) - before) / rounds / 16 * 1e6
+        ask(client, rounds, 1)
+        return (used(process.pid) - before) / rounds * 1e6
 
 
 def used(pid: int) -> float:
@@ -103,7 +103,7 @@ def used(pid: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--rounds", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=20000)
     arguments = parser.parse_args()
     on = ("--admin", "ADMIN")
     without, counting = instructions(), instructions(*on)

@@ -63,7 +63,7 @@ def test_another_process_writes_what_this_one_reads() -> None:
 def test_cells_of_another_version_are_not_read() -> None:
     region = Region()
     recorder = Recorder(region)
-    recorder.received(5)
+    recorder.moved(5, 0)
     assert region.read()[METRICS["received_bytes"].cell] == 5
     region.integers[0] += 1
     assert not any(region.read())
@@ -78,7 +78,7 @@ def test_what_has_ended_stays_in_the_totals() -> None:
         board.add(number, region)
     board.show({n: Process(n, 100 + n, "up", 0.0) for n in (1, 2)})
     for recorder in recorders.values():
-        recorder.received(10)
+        recorder.moved(10, 0)
         recorder.connection_opened()
         recorder.sample((1, 0, 0, 0), 1, 1000, 0.5)
     assert board.snapshot().totals[METRICS["received_bytes"].cell] == 20
@@ -107,7 +107,7 @@ def test_totals_never_go_back_while_processes_end() -> None:
         region = Region()
         recorder = Recorder(region)
         board.add(number, region)
-        recorder.received(number)
+        recorder.moved(number, 0)
         board.retire(number)
     done.set()
     thread.join()

@@ -39,6 +39,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         more = True
         while more:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return
             body += message["body"]
             more = message["more_body"]
     status = int(query) if path == "/status" else 200

@@ -38,6 +38,7 @@ class Exchange(Receiver):
         "_since_yield",
         "_stream",
         "_writing_paused",
+        "ended_at",
         "first_byte_at",
         "peers",
         "request",
@@ -60,12 +61,14 @@ class Exchange(Receiver):
         self.status = 0
         self.started_at = 0.0
         self.first_byte_at = 0.0
+        # Where that is known without another look at the clock.
+        self.ended_at = 0.0
 
     # --- what the stream says
 
     def start(self) -> None:
         gateway = self._gateway
-        if gateway.access_log is not None:
+        if gateway.access_log is not None and self.started_at == 0:
             self.started_at = perf_counter()
         call = ApplicationCall(gateway, self)
         self._call = call

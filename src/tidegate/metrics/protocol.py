@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from tidegate.gateway.application import Gateway
+from tidegate.gateway.application import Exchange, Gateway
 from tidegate.gateway.scope import Peers
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
@@ -28,38 +28,28 @@ class MeasuredProtocol(TCPProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         TCPProtocol.connection_lost(self, error)
-        self._count_sent()
+        self.count_sent()
         self._recorder.connection_closed()
 
     def data_received(self, data: bytes) -> None:
-        self._recorder.received(len(data))
         TCPProtocol.data_received(self, data)
+        written = self._written
+        self._recorder.moved(len(data), written - self._counted)
+        self._counted = written
 
     def open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
         handler = TCPProtocol.open_handler(self, stream, head)
-        self._recorder.request_opened(self._transport)
+        now = self._recorder.request_opened(self._transport)
+        if isinstance(handler, Exchange):
+            opened = handler
+            opened.started_at = now
         return handler
 
-    def write(self, data: bytes) -> None:
-        TCPProtocol.write(self, data)
-        self._count_sent()
-
-    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
-        TCPProtocol.send_file(self, data, descriptor, offset, count)
-        self._count_sent()
-
-    def _end_file(self) -> None:
-        TCPProtocol._end_file(self)
-        self._count_sent()
-
-    def timeout_due(self, now: float) -> None:
-        TCPProtocol.timeout_due(self, now)
-        self._count_sent()
-
-    def _count_sent(self) -> None:
+    def count_sent(self) -> None:
+        """Count what was sent since octets came."""
         written = self._written
         if written != self._counted:
-            self._recorder.sent(written - self._counted)
+            self._recorder.moved(0, written - self._counted)
             self._counted = written
 
 
@@ -79,9 +69,14 @@ class MeasuredGateway(Gateway):
 
 
 def connection_states(acceptor: Acceptor, handshakes: int) -> Sequence[int]:
-    """How many connections are in each of `layout.STATES`."""
+    """How many connections are in each of `layout.STATES`; what they have sent is counted meanwhile."""
     waiting = len(acceptor.parked)
-    idle = sum(1 for protocol in acceptor.connections if protocol.idle_since < _NEVER)
+    idle = 0
+    for protocol in acceptor.connections:
+        if isinstance(protocol, MeasuredProtocol):
+            protocol.count_sent()
+        if protocol.idle_since < _NEVER:
+            idle += 1
     return (len(acceptor.connections) - idle - waiting, idle, waiting, handshakes)
 
 

@@ -3,34 +3,35 @@ cimport cython
 from tidegate.gateway.exchange cimport HTTPExchange
 from tidegate.http.head cimport RequestHead
 
-cdef double RARELY, OFTEN, FIRST_BUCKET
+cdef double PAUSE, RARELY, OFTEN, FIRST_BUCKET
 cdef int REQUESTS, QUEUE, FIRST_BYTE, DURATION, RECEIVED, SENT, OPENED, CLOSED
-cdef int PER_STATUS, BUCKETS, GONE, DISCONNECT, ERRORS
+cdef int STATUSES, VERSIONS, OTHER_METHOD, OTHER_PROTOCOL, BUCKETS, GONE, DISCONNECT, ERRORS
 cdef dict METHODS, PROTOCOLS
 
 
+@cython.final
 cdef class Recorder:
     cdef object _region
     cdef long long[::1] _integers
     cdef double[::1] _reals
     cdef double _ask_at
+    cdef double _opened_at
     cdef double _waited
     cdef public double late
     cdef public double late_at
     cdef public dict websockets
 
-    cpdef void received(self, Py_ssize_t octets) except *
-    cpdef void sent(self, Py_ssize_t octets) except *
+    cpdef void moved(self, Py_ssize_t received, Py_ssize_t sent) except *
     cpdef void connection_opened(self) except *
     cpdef void connection_closed(self) except *
     @cython.locals(now=double)
-    cpdef void request_opened(self, object transport) except *
+    cpdef double request_opened(self, object transport) except? -1
     cpdef void queued(self, double seconds) except *
     cdef void _ask(self, object transport, double now) except *
     cpdef object completed(self, object exchange)
-    @cython.locals(begun=double, first=double, status=int)
+    @cython.locals(begun=double, first=double, ended=double, status=int)
     cdef void _completed(self, HTTPExchange exchange) except *
-    @cython.locals(methods=dict, protocols=dict, cell=Py_ssize_t, kind=int)
+    @cython.locals(name=str, version=str, method=int, protocol=int, kind=int)
     cdef void _count(self, RequestHead request, int status) except *
     cdef void _error(self, int kind) except *
     @cython.locals(bucket=int, bound=double)

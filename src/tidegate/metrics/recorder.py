@@ -1,8 +1,8 @@
 """Counts what one process does, in its cells. Composed into the server at its start: without it nobody asks.
 
-How long a request waited for the event loop is the kernel's to say (`net/delay`), and a system call: it is asked every
-`RARELY` seconds at most, and every `OFTEN` while its last answer was that requests wait; for the requests between, that
-answer stands.
+How long a request waited for the event loop is the kernel's to say (`net/delay`), and a system call. It is asked when
+no request has come for `PAUSE` seconds, since the loop may have been blocked; else every `RARELY`, and every `OFTEN`
+while its last answer was that requests wait. For the requests between, that answer stands.
 """
 
 from time import perf_counter
@@ -19,7 +19,8 @@ from tidegate.net.delay import waited
 if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketExchange
 
-RARELY = 0.005
+PAUSE = 0.005
+RARELY = 0.1
 OFTEN = 0.001
 
 _METRICS = layout.METRICS
@@ -43,13 +44,12 @@ RESIDENT = _METRICS["resident_memory_bytes"].cell
 LAG = _METRICS["event_loop_lag_seconds"].cell
 TURNED = _METRICS["event_loop_turned"].cell
 
-# How far apart the cells of two methods and of two classes of status are.
-PER_METHOD = len(layout.STATUSES) * len(layout.PROTOCOLS)
-PER_STATUS = len(layout.PROTOCOLS)
-OTHER_METHOD = len(layout.METHODS) - 1
-OTHER_PROTOCOL = len(layout.PROTOCOLS) - 1
-METHODS: dict[str, int] = {name: n * PER_METHOD for n, name in enumerate(layout.METHODS)}
+STATUSES = len(layout.STATUSES)
+VERSIONS = len(layout.PROTOCOLS)
+METHODS: dict[str, int] = {name: n for n, name in enumerate(layout.METHODS)}
 PROTOCOLS: dict[str, int] = {name: n for n, name in enumerate(layout.PROTOCOLS)}
+OTHER_METHOD = METHODS["other"]
+OTHER_PROTOCOL = PROTOCOLS["other"]
 BUCKETS = layout.BUCKETS
 FIRST_BUCKET = layout.FIRST_BUCKET
 GONE = response.GONE
@@ -70,13 +70,24 @@ KINDS = {
 class Recorder:
     """Writes `region`; to be called in one thread only."""
 
-    __slots__ = ("_ask_at", "_integers", "_reals", "_region", "_waited", "late", "late_at", "websockets")
+    __slots__ = (
+        "_ask_at",
+        "_integers",
+        "_opened_at",
+        "_reals",
+        "_region",
+        "_waited",
+        "late",
+        "late_at",
+        "websockets",
+    )
 
     def __init__(self, region: Region) -> None:
         self._region = region.claim()
         self._integers = region.integers
         self._reals = region.reals
         self._ask_at = 0.0
+        self._opened_at = 0.0
         self._waited = 0.0
         # How late the event loop was last found, and when: for connections of which the kernel says nothing.
         self.late = 0.0
@@ -84,11 +95,10 @@ class Recorder:
         # Those that are open, with how many messages of each are counted.
         self.websockets: dict[Any, tuple[int, int]] = {}
 
-    def received(self, octets: int) -> None:
-        self._integers[RECEIVED] += octets
-
-    def sent(self, octets: int) -> None:
-        self._integers[SENT] += octets
+    def moved(self, received: int, sent: int) -> None:
+        """So many octets, over some connection."""
+        self._integers[RECEIVED] += received
+        self._integers[SENT] += sent
 
     def connection_opened(self) -> None:
         self._integers[OPENED] += 1
@@ -96,23 +106,25 @@ class Recorder:
     def connection_closed(self) -> None:
         self._integers[CLOSED] += 1
 
-    def request_opened(self, transport: Any) -> None:
-        """A request, whose last octets came over `transport`, is about to be given to the application."""
+    def request_opened(self, transport: Any) -> float:
+        """A request, whose last octets came over `transport`, is about to be given to the application; the time."""
         now = perf_counter()
-        if now >= self._ask_at:
+        if now >= self._ask_at or now >= self._opened_at + PAUSE:
             self._ask(transport, now)
+        self._opened_at = now
         self.queued(self._waited)
-
-    def queued(self, seconds: float) -> None:
-        """A request waited so long for the event loop."""
-        self._observe(QUEUE, seconds)
+        return now
 
     def _ask(self, transport: Any, now: float) -> None:
         found = waited(transport)
         if found is None:
-            found = self.late if now - self.late_at < RARELY else 0.0
+            found = self.late if now - self.late_at < PAUSE else 0.0
         self._waited = found
         self._ask_at = now + (OFTEN if found > 0 else RARELY)
+
+    def queued(self, seconds: float) -> None:
+        """A request waited so long for the event loop."""
+        self._observe(QUEUE, seconds)
 
     def completed(self, exchange: Any) -> None:
         """What `Gateway.access_log` calls."""
@@ -126,7 +138,9 @@ class Recorder:
         first = exchange.first_byte_at
         status = exchange.status
         self._count(exchange.request, status)
-        self._observe(DURATION, perf_counter() - begun)
+        if begun > 0:
+            ended = exchange.ended_at
+            self._observe(DURATION, (ended if ended > 0 else perf_counter()) - begun)
         if first > 0:
             self._observe(FIRST_BYTE, first - begun)
         if exchange._response == GONE:
@@ -153,20 +167,15 @@ class Recorder:
         self._integers[HANDSHAKES + (0 if success else 1)] += 1
 
     def _count(self, request: RequestHead, status: int) -> None:
-        methods = METHODS
-        protocols = PROTOCOLS
-        method = methods.get(request.method)
-        if method is None:
-            method = methods["other"]
-        protocol = protocols.get(request.http_version)
-        if protocol is None:
-            protocol = protocols["other"]
-        cell = REQUESTS
-        cell += method
-        cell += protocol
+        # What comes most is looked for first.
+        name = request.method
+        method = 0 if name == "GET" else METHODS.get(name, OTHER_METHOD)
+        version = request.http_version
+        protocol = 1 if version == "1.1" else PROTOCOLS.get(version, OTHER_PROTOCOL)
         kind = status // 100
-        cell += (kind if kind < 6 else 6) * PER_STATUS
-        self._integers[cell] += 1
+        if kind > 6:
+            kind = 6
+        self._integers[REQUESTS + (method * STATUSES + kind) * VERSIONS + protocol] += 1
 
     def _error(self, kind: int) -> None:
         self._integers[ERRORS + kind] += 1
