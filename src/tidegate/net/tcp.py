@@ -76,6 +76,7 @@ class Acceptor:
         "limits",
         "linger",
         "loop",
+        "make_protocol",
         "max_connections",
         "open_http",
         "open_http2",
@@ -118,7 +119,12 @@ class Acceptor:
         secure_defaults: ResponseDefaults | None = None,
         tls_extension: Callable[[Any], dict[str, Any]] | None = None,
         open_http: OpenHTTP = HTTPExchange,
+        make_protocol: Callable[..., "TCPProtocol"] | None = None,
     ) -> None:
+        # Called as TCPProtocol is, for each connection.
+        self.make_protocol: Callable[..., TCPProtocol] = (
+            TCPProtocol if make_protocol is None else make_protocol
+        )
         self.loop = loop
         self.wheel = wheel
         self.gateway = gateway

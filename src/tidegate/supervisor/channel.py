@@ -52,7 +52,8 @@ class Start(Message):
 
     `sockets` has each one's key and the index of its address in `config.binds`. The keys in `shared` are of those that
     all workers accept from, of which the worker at `place` of the table takes its share; where `place` is None there
-    is no table.
+    is no table. `measured` says that one more descriptor
+    follows all these: of the memory in which the worker counts.
     """
 
     config: Config
@@ -61,6 +62,7 @@ class Start(Message):
     sockets: list[tuple[int, int]]
     shared: Sequence[int] = ()
     place: int | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
