@@ -29,7 +29,7 @@ from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
-from tidegate.http1.connection import H1Limits
+from tidegate.http1.limits import H1Limits
 from tidegate.net.delay import DelayProbe, QueueDelay
 from tidegate.net.listeners import Listener, connection_limit, open_listener
 from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
@@ -472,13 +472,15 @@ class Server:
             ping_interval=options.ping_interval or 0.0,
             ping_timeout=options.ping_timeout or 0.0,
             close_timeout=options.close_timeout,
-            compression_level=options.deflate_level,
-            mem_level=options.deflate_mem_level,
-            min_binary=options.deflate_min_binary,
         )
         return WebSocketSettings(
             limits,
             window_bits=options.deflate_window_bits if options.per_message_deflate else 0,
+            takeover=options.deflate_takeover,
+            level=options.deflate_level,
+            mem_level=options.deflate_mem_level,
+            min_text=options.deflate_min_text,
+            min_binary=options.deflate_min_binary,
             max_queue=options.max_queue,
             max_queued=options.max_queue_size,
             handshake_timeout=options.handshake_timeout or 0.0,
