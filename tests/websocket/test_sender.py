@@ -2,7 +2,7 @@ import pytest
 
 from tests.websocket.support import Tape, agreed
 from tidegate.websocket.deflate import Inflater
-from tidegate.websocket.sender import MAX_JOINED, MessageSender
+from tidegate.websocket.sender import MessageSender
 
 TEXT = "a broadcast " * 20
 
@@ -73,7 +73,7 @@ def test_another_message_of_the_same_text_is_the_same_frame() -> None:
 def test_a_large_message_is_neither_copied_nor_kept() -> None:
     shared = sender()
     stream = Pieces()
-    large = bytes(MAX_JOINED + 1)
+    large = bytes(65537)
     assert shared.send_binary(stream, large, None) == len(large) + 10
     assert shared.send_binary(stream, large, None) == len(large) + 10
     assert [len(piece) for piece in stream.pieces] == [10, len(large)] * 2
