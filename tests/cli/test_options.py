@@ -39,6 +39,7 @@ OTHER = {
     "ws_max_size": "9k", "ws_max_frames": "9", "ws_max_empty_frames": "9", "ws_max_queue": "9",
     "ws_max_queue_size": "9k", "ws_ping_interval": "9", "ws_ping_timeout": "9", "ws_close_timeout": "9",
     "ws_handshake_timeout": "9", "ws_per_message_deflate": "false", "ws_deflate_window_bits": "9",
+    "ws_deflate_takeover": "true", "ws_deflate_min_text": "9k",
     "ws_deflate_mem_level": "9", "ws_deflate_level": "9", "ws_deflate_min_binary": "9k",
     "ssl_certfile": "a.pem", "ssl_keyfile": "a.pem", "ssl_keyfile_password": "secret", "ssl_ca_certs": "ca.pem",
     "ssl_cert_reqs": "2", "ssl_ciphers": "ECDHE+AESGCM", "ssl_min_version": "1.3", "ssl_alpn": "http/1.1",

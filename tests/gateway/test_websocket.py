@@ -17,7 +17,8 @@ from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import ApplicationError, ClientDisconnected, RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
-from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.http1.connection import H1Connection
+from tidegate.http1.limits import H1Limits
 from tidegate.websocket.connection import WebSocketLimits
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -232,7 +233,7 @@ def test_the_answer_has_what_the_application_chose() -> None:
         assert sorted(lines[1:]) == [
             b"connection: upgrade",
             b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            b"sec-websocket-extensions: permessage-deflate",
+            b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover",
             b"sec-websocket-protocol: b",
             b"upgrade: websocket",
             b"x-name: v",

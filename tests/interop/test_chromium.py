@@ -68,7 +68,7 @@ def test_text_and_binary_of_a_mebibyte(page: Page) -> None:
     assert found == {
         "opened": True,
         "protocol": "b",
-        "extensions": "permessage-deflate; client_max_window_bits=12",
+        "extensions": "permessage-deflate; client_max_window_bits=12; server_no_context_takeover",
         "messages": 2,
         "text": True,
         "bytes": True,

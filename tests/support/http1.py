@@ -10,7 +10,8 @@ from tidegate.http.errors import RequestError
 from tidegate.http.fields import response_fields
 from tidegate.http.head import RequestHead, ResponseHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
-from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.http1.connection import H1Connection
+from tidegate.http1.limits import H1Limits
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.websocket.support import Server, agreed, close_frame, frame
 from tidegate.websocket.deflate import Deflater, zlib_compressor
+from tidegate.websocket.sender import MessageSender
 
 PATH = Path(__file__).with_name("corpus.json")
 Outcome = dict[str, object]
@@ -34,10 +35,10 @@ def replay(octets: bytes, compress: bool, step: int) -> Outcome:
     """What a connection makes of `octets`, fed `step` at a time (0 for all at once), with low limits."""
     server = Server(
         deflate=agreed("client_max_window_bits") if compress else None,
+        sender=MessageSender(level=2, mem_level=5, min_text=0, min_binary=1024),
         max_message=100_000,
         max_frames=50,
         max_empty_frames=5,
-        min_text=0,
     )
     for i in range(0, len(octets), step or len(octets) or 1):
         server.receive(octets[i : i + (step or len(octets))])

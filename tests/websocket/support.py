@@ -4,6 +4,7 @@ from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream
 from tidegate.websocket.connection import WebSocketConnection, WebSocketHandler, WebSocketLimits
 from tidegate.websocket.deflate import DeflateParameters, negotiate
+from tidegate.websocket.sender import MessageSender
 
 KEY = b"\x37\xfa\x21\x3d"
 
@@ -64,7 +65,12 @@ class Server:
     """A connection with its tape and its events; attributes of the connection are its own."""
 
     def __init__(
-        self, *, deflate: DeflateParameters | None = None, pause_after: int = -1, **limits: float
+        self,
+        *,
+        deflate: DeflateParameters | None = None,
+        pause_after: int = -1,
+        sender: MessageSender | None = None,
+        **limits: float,
     ) -> None:
         self.stream = Tape()
         self.handler = Events(pause_after)
@@ -72,6 +78,7 @@ class Server:
             self.stream,
             self.handler,
             WebSocketLimits(**limits),  # type: ignore[arg-type]
+            MessageSender(level=2, mem_level=5, min_text=0, min_binary=0) if sender is None else sender,
             deflate,
             0.0,
         )
@@ -118,13 +125,13 @@ def close_frame(code: int, reason: str = "") -> bytes:
     return frame(8, code.to_bytes(2, "big") + reason.encode())
 
 
-def agreed(offer: str = "", window_bits: int = 12) -> DeflateParameters:
+def agreed(offer: str = "", window_bits: int = 12, takeover: bool = True) -> DeflateParameters:
     """What is agreed on for an `offer` such as "server_no_context_takeover; client_max_window_bits=10"."""
     parameters: list[tuple[str, str | None]] = []
     for item in filter(None, offer.split("; ")):
         name, _, value = item.partition("=")
         parameters.append((name, value or None))
-    deflate = negotiate(parameters, window_bits)
+    deflate = negotiate(parameters, window_bits, takeover)
     assert deflate is not None
     return deflate
 

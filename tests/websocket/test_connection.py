@@ -8,6 +8,7 @@ import pytest
 from tests.websocket.support import Server, agreed, close_frame, frame
 from tidegate.websocket import state
 from tidegate.websocket.deflate import Inflater
+from tidegate.websocket.sender import MessageSender
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
@@ -221,7 +222,8 @@ def test_sent_messages_of_any_length(size: int) -> None:
 
 
 def test_what_is_worth_it_is_compressed() -> None:
-    server = Server(deflate=agreed(), min_text=10, min_binary=20)
+    sender = MessageSender(level=2, mem_level=5, min_text=10, min_binary=20)
+    server = Server(deflate=agreed(), sender=sender)
     server.connection.send_text("a" * 9)
     server.connection.send_binary(b"b" * 19)
     assert server.take() == b"\x81\x09" + b"a" * 9 + b"\x82\x13" + b"b" * 19

@@ -48,6 +48,15 @@ def test_an_offer_and_its_answer(offer: str, response: str, numbers: tuple[bool,
     )
 
 
+@pytest.mark.parametrize("offer", ["", "server_no_context_takeover"])
+def test_a_server_may_renounce_its_takeover_unasked(offer: str) -> None:
+    # RFC 7692 §7.1.1.1
+    deflate = agreed(offer, takeover=False)
+    assert deflate.server_no_context_takeover
+    assert not deflate.client_no_context_takeover
+    assert deflate.response == "permessage-deflate; server_no_context_takeover"
+
+
 @pytest.mark.parametrize(
     "offer",
     [
@@ -64,7 +73,7 @@ def test_an_offer_and_its_answer(offer: str, response: str, numbers: tuple[bool,
     ],
 )
 def test_an_offer_that_cannot_be_accepted(offer: list[tuple[str, str | None]]) -> None:
-    assert negotiate(offer, 12) is None
+    assert negotiate(offer, 12, True) is None
 
 
 @given(
@@ -111,6 +120,16 @@ def test_a_taken_over_context_makes_a_repeated_message_small() -> None:
     forgotten.deflate(message)
     assert len(kept.deflate(message)) < 20
     assert len(forgotten.deflate(message)) > 200
+
+
+@given(st.lists(st.binary(max_size=9000), min_size=1, max_size=6), st.integers(9, 15), st.integers(0, 9))
+def test_without_takeover_nothing_refers_to_another_message(
+    messages: list[bytes], bits: int, level: int
+) -> None:
+    # One context serves many connections.
+    deflater = Deflater(bits, False, level, 5)
+    for message in [*messages, *messages]:
+        assert Inflater(bits, True).inflate(deflater.deflate(message), 9000, True) == message
 
 
 def test_a_bomb_never_gets_big() -> None:

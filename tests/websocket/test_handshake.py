@@ -9,13 +9,13 @@ from tidegate.websocket.handshake import parse_extensions, receive_handshake
 
 def refusal(*fields: tuple[bytes, bytes], **attributes: object) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        receive_handshake(request(*fields, **attributes), 12)
+        receive_handshake(request(*fields, **attributes), 12, True)
     return caught.value
 
 
 def test_the_accept_value_of_the_rfc() -> None:
     # RFC 6455 §1.3
-    assert receive_handshake(request(), 12).accept_fields(None) == [
+    assert receive_handshake(request(), 12, True).accept_fields(None) == [
         (b"sec-websocket-accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
     ]
 
@@ -64,7 +64,7 @@ def test_another_version_is_told_ours(version: bytes) -> None:
 def test_over_http2_there_is_no_key_and_no_upgrade() -> None:
     # RFC 8441 §5
     absent = (b"sec-websocket-key", b"absent")
-    handshake = receive_handshake(request(absent, http_version="2", method="CONNECT"), 12)
+    handshake = receive_handshake(request(absent, http_version="2", method="CONNECT"), 12, True)
     assert handshake.accept_fields(None) == []
     error = refusal(absent, (b"sec-websocket-version", b"8"), http_version="2", method="CONNECT")
     assert (error.status, error.fields) == (426, ((b"sec-websocket-version", b"13"),))
@@ -73,7 +73,7 @@ def test_over_http2_there_is_no_key_and_no_upgrade() -> None:
 
 def test_subprotocols_keep_their_order_over_several_lines() -> None:
     handshake = receive_handshake(
-        request((b"sec-websocket-protocol", b"soap,, wamp"), (b"sec-websocket-protocol", b"chat ,")), 12
+        request((b"sec-websocket-protocol", b"soap,, wamp"), (b"sec-websocket-protocol", b"chat ,")), 12, True
     )
     assert handshake.subprotocols == ["soap", "wamp", "chat"]
     assert (b"sec-websocket-protocol", b"wamp") in handshake.accept_fields("wamp")
@@ -103,12 +103,12 @@ def test_subprotocols_keep_their_order_over_several_lines() -> None:
     ],
 )
 def test_the_first_offer_of_compression_that_can_be_accepted_is(offer: bytes, answer: bytes | None) -> None:
-    handshake = receive_handshake(request((b"sec-websocket-extensions", offer)), 12)
+    handshake = receive_handshake(request((b"sec-websocket-extensions", offer)), 12, True)
     assert dict(handshake.accept_fields(None)).get(b"sec-websocket-extensions") == answer
 
 
 def test_compression_may_be_switched_off() -> None:
-    handshake = receive_handshake(request((b"sec-websocket-extensions", b"permessage-deflate")), 0)
+    handshake = receive_handshake(request((b"sec-websocket-extensions", b"permessage-deflate")), 0, True)
     assert handshake.deflate is None
     assert len(handshake.accept_fields(None)) == 1
 

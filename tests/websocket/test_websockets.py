@@ -17,6 +17,7 @@ from tests.websocket.support import Events, Tape
 from tidegate.http.head import RequestHead
 from tidegate.websocket.connection import WebSocketConnection, WebSocketLimits
 from tidegate.websocket.handshake import receive_handshake
+from tidegate.websocket.sender import MessageSender
 
 OFFERS: dict[str, ClientPerMessageDeflateFactory | None] = {
     "no compression": None,
@@ -32,7 +33,7 @@ OFFERS: dict[str, ClientPerMessageDeflateFactory | None] = {
 class Pair:
     """A client of the `websockets` library, and our connection, after their handshake."""
 
-    def __init__(self, offer: str) -> None:
+    def __init__(self, offer: str, takeover: bool = True, sender: MessageSender | None = None) -> None:
         factory = OFFERS[offer]
         self.client = ClientProtocol(
             parse_uri("ws://example.com/chat"),
@@ -48,7 +49,7 @@ class Pair:
         head.headers = [
             (name.lower(), value) for name, value in re.findall(rb"\r\n([^:\r]+): ([^\r]*)", request)
         ]
-        handshake = receive_handshake(head, 12)
+        handshake = receive_handshake(head, 12, takeover)
         assert (handshake.deflate is not None) == (factory is not None)
         fields = [*handshake.accept_fields("chat"), (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
@@ -60,8 +61,10 @@ class Pair:
         assert self.client.subprotocol == "chat"
         self.stream = Tape()
         self.handler = Events()
-        limits = WebSocketLimits(min_text=0, min_binary=0)
-        self.connection = WebSocketConnection(self.stream, self.handler, limits, handshake.deflate, 0.0)
+        sender = sender or MessageSender(level=2, mem_level=5, min_text=0, min_binary=0)
+        self.connection = WebSocketConnection(
+            self.stream, self.handler, WebSocketLimits(), sender, handshake.deflate, 0.0
+        )
 
     def to_server(self) -> list[tuple[object, ...]]:
         self.handler.events.clear()
@@ -117,6 +120,27 @@ def test_messages_to_the_client(offer: str, messages: list[str | bytes]) -> None
             expected.append(("BINARY", message))
     assert pair.to_client() == expected
     assert pair.client.parser_exc is None
+
+
+@given(
+    messages=st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["one", "two " * 90, "öäü" * 40, b"b"])))
+)
+@settings(max_examples=40)
+def test_messages_to_clients_that_share_a_context(messages: list[tuple[int, str | bytes]]) -> None:
+    # Each client inflates what was compressed for it alone, in any order, and the same object sent again.
+    sender = MessageSender(level=2, mem_level=5, min_text=0, min_binary=0)
+    offers = ["no compression", "plain offer", "plain offer", "no takeover", "small windows"]
+    pairs = [Pair(offer, False, sender) for offer in offers]
+    expected: list[list[tuple[str, bytes]]] = [[] for _ in pairs]
+    for number, message in messages:
+        if isinstance(message, str):
+            pairs[number].connection.send_text(message)
+            expected[number].append(("TEXT", message.encode()))
+        else:
+            pairs[number].connection.send_binary(message)
+            expected[number].append(("BINARY", message))
+    assert [pair.to_client() for pair in pairs] == expected
+    assert all(pair.client.parser_exc is None for pair in pairs)
 
 
 def test_pings_both_ways() -> None:

@@ -96,11 +96,17 @@ class WebSockets(Section):
         none="off",
     )
     per_message_deflate: bool = option(True, Flag(), "Agree to compress messages (permessage-deflate).")
+    deflate_takeover: bool = option(
+        False,
+        Flag(),
+        "Compress messages by what is in those before: they are smaller, for 32 KiB and more time a socket.",
+    )
     deflate_window_bits: int = option(
         12, Integer(9, 15), "Window of the compression, as a power of 2: memory for each socket against size."
     )
     deflate_mem_level: int = option(5, Integer(1, 9), "zlib's memory level of the compression.")
     deflate_level: int = option(2, Integer(0, 9), "Level of the compression, as zlib's; 0 stores.")
+    deflate_min_text: int = option(128, Size(), "Smallest text message that is compressed.")
     deflate_min_binary: int = option(
         1024, Size(), "Smallest binary message that is compressed; it often is so already."
     )

@@ -7,6 +7,7 @@ from tidegate.gateway.scope cimport Peers
 from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport Stream
 from tidegate.websocket.connection cimport WebSocketConnection, WebSocketLimits
+from tidegate.websocket.sender cimport MessageSender
 
 cdef double NEVER
 cdef int CONNECTING, REFUSING, ACCEPTED, CLOSED, GONE
@@ -21,6 +22,8 @@ cdef Py_ssize_t MAX_WITHOUT_YIELD, MAX_AT_ONCE
 cdef class WebSocketSettings:
     cdef public WebSocketLimits limits
     cdef public int window_bits
+    cdef public bint takeover
+    cdef public MessageSender sender
     cdef public Py_ssize_t max_queue
     cdef public Py_ssize_t max_queued
     cdef public double handshake_timeout
@@ -57,7 +60,7 @@ cdef class WebSocketExchange(MessageReceiver):
     cdef void _take_send(self, dict message) except *
     @cython.locals(connection=WebSocketConnection)
     cdef void _close(self, int code, str reason, int state) except *
-    @cython.locals(connection=WebSocketConnection)
+    @cython.locals(connection=WebSocketConnection, settings=WebSocketSettings)
     cdef void _take_accept(self, object message) except *
     cpdef void accepted(self) except *
     cdef object _forbid(self)

@@ -1,40 +1,22 @@
 cimport cython
 
-from tidegate.http.defaults cimport ResponseDefaults
 from tidegate.http.head cimport RequestHead
 from tidegate.http.stream cimport StreamHandler, Wire
 from tidegate.http1.body cimport ChunkedDecoder
 from tidegate.http1.encoder cimport encode_error
+from tidegate.http1.limits cimport H1Limits
 from tidegate.http1.parser cimport HeadParser
-from tidegate.http1.stream cimport H1Stream, StreamOwner
+from tidegate.http1.sender cimport H1Sender
+from tidegate.http1.stream cimport H1Stream
 
 cdef double NEVER, UNSET
-cdef Py_ssize_t MAX_HELD, MAX_JOINED
 cdef int IDLE, HEAD, CONTENT, COMPLETE, TUNNEL, CLOSED
 cdef int HEAD_STARTED, HEAD_RECEIVED, END_RECEIVED, NEXT_REQUEST, SWITCHED, STOPPED
 cdef int COLUMNS, BAD
 cdef bytes RECEIVING
 
 
-cdef class H1Limits:
-    cdef public Py_ssize_t max_request_line
-    cdef public Py_ssize_t max_head
-    cdef public Py_ssize_t max_fields
-    cdef public Py_ssize_t max_content
-    cdef public Py_ssize_t max_trailers
-    cdef public Py_ssize_t max_pipelined
-    cdef public Py_ssize_t max_unread
-    cdef public Py_ssize_t max_drain
-    cdef public double idle_timeout
-    cdef public double keep_alive_timeout
-    cdef public double head_timeout
-    cdef public double body_rate
-    cdef public double body_window
-    cdef public double shutdown_idle
-
-
-cdef class H1Connection(StreamOwner):
-    cdef Wire _wire
+cdef class H1Connection(H1Sender):
     cdef H1Limits _limits
     cdef object _open_handler
     cdef object _request_refused
@@ -43,8 +25,6 @@ cdef class H1Connection(StreamOwner):
     cdef int _state
     cdef H1Stream _stream
     cdef StreamHandler _handler
-    cdef list _out
-    cdef Py_ssize_t _out_size
     cdef list _pending
     cdef Py_ssize_t _pending_start
     cdef Py_ssize_t _pending_size
@@ -59,8 +39,6 @@ cdef class H1Connection(StreamOwner):
     cdef double _idle_timeout
     cdef double _window_since
     cdef Py_ssize_t _window_octets
-    cdef bint _receiving
-    cdef bint _pipelining
     cdef bint _reading_paused
     cdef bint _writing_paused
     cdef bint _peer_closed
@@ -109,5 +87,3 @@ cdef class H1Connection(StreamOwner):
     cpdef void stream_ended(self, bint keep_alive) except *
     cdef void _next_request(self) except *
     cpdef void flush_due(self) except *
-    @cython.locals(out=list, size=Py_ssize_t, data=bytes)
-    cdef void _write_out(self) except *

@@ -14,16 +14,14 @@ from tidegate.http.stream import StreamHandler, Wire
 from tidegate.http1 import state
 from tidegate.http1.body import ChunkedDecoder
 from tidegate.http1.encoder import encode_error
+from tidegate.http1.limits import H1Limits
 from tidegate.http1.parser import HeadParser
-from tidegate.http1.stream import H1Stream, StreamOwner
+from tidegate.http1.sender import H1Sender
+from tidegate.http1.stream import H1Stream
 
 NEVER = float("inf")
 # A clock that starts when the wire next says what time it is: an application that answers cannot tell.
 UNSET = -1.0
-# Output is held back for one write at most up to this many octets.
-MAX_HELD = 65536
-# Above this, joining pieces into one costs more than writing them apart.
-MAX_JOINED = 32768
 
 IDLE = state.IDLE
 HEAD = state.HEAD
@@ -42,61 +40,7 @@ SWITCHED = state.SWITCHED
 STOPPED = state.STOPPED
 
 
-class H1Limits:
-    """A connection's limits, in octets, counts and seconds. `max_content` is -1 for none."""
-
-    __slots__ = (
-        "body_rate",
-        "body_window",
-        "head_timeout",
-        "idle_timeout",
-        "keep_alive_timeout",
-        "max_content",
-        "max_drain",
-        "max_fields",
-        "max_head",
-        "max_pipelined",
-        "max_request_line",
-        "max_trailers",
-        "max_unread",
-        "shutdown_idle",
-    )
-
-    def __init__(
-        self,
-        *,
-        max_request_line: int = 8192,
-        max_head: int = 65536,
-        max_fields: int = 100,
-        max_content: int = -1,
-        max_trailers: int = 8192,
-        max_pipelined: int = 16,
-        max_unread: int = 65536,
-        max_drain: int = 65536,
-        idle_timeout: float = 75.0,
-        keep_alive_timeout: float = 75.0,
-        head_timeout: float = 30.0,
-        body_rate: float = 240.0,
-        body_window: float = 30.0,
-        shutdown_idle: float = 2.0,
-    ) -> None:
-        self.max_request_line = max_request_line
-        self.max_head = max_head
-        self.max_fields = max_fields
-        self.max_content = max_content
-        self.max_trailers = max_trailers
-        self.max_pipelined = max_pipelined
-        self.max_unread = max_unread
-        self.max_drain = max_drain
-        self.idle_timeout = idle_timeout
-        self.keep_alive_timeout = keep_alive_timeout
-        self.head_timeout = head_timeout
-        self.body_rate = body_rate
-        self.body_window = body_window
-        self.shutdown_idle = shutdown_idle
-
-
-class H1Connection(StreamOwner):
+class H1Connection(H1Sender):
     """One connection. `open_handler(stream, head)` is called for each request and returns its handler; it may
     raise `RequestError`. `request_refused(error, head)` is told of each request that was answered here
     and has no handler (`head` is None where it could not be parsed). Times are seconds on the caller's monotonic clock.
@@ -114,8 +58,6 @@ class H1Connection(StreamOwner):
         "_idle_timeout",
         "_limits",
         "_open_handler",
-        "_out",
-        "_out_size",
         "_parser",
         "_peer_closed",
         "_pending",
@@ -123,15 +65,12 @@ class H1Connection(StreamOwner):
         "_pending_heads",
         "_pending_size",
         "_pending_start",
-        "_pipelining",
         "_reading_paused",
-        "_receiving",
         "_request_refused",
         "_state",
         "_stream",
         "_window_octets",
         "_window_since",
-        "_wire",
         "_writing_paused",
     )
 
@@ -144,8 +83,7 @@ class H1Connection(StreamOwner):
         request_refused: Callable[[RequestError, RequestHead | None], None],
         now: float,
     ) -> None:
-        StreamOwner.__init__(self, defaults)
-        self._wire = wire
+        H1Sender.__init__(self, wire, defaults)
         self._limits = limits
         self._open_handler = open_handler
         self._request_refused = request_refused
@@ -155,8 +93,6 @@ class H1Connection(StreamOwner):
         self._state = IDLE
         self._stream: H1Stream | None = None
         self._handler: StreamHandler | None = None
-        self._out: list[bytes] = []
-        self._out_size = 0
         self._pending: list[bytes] = []
         self._pending_start = 0  # in its first piece
         self._pending_size = 0
@@ -170,8 +106,6 @@ class H1Connection(StreamOwner):
         self._idle_timeout = limits.idle_timeout
         self._window_since = UNSET
         self._window_octets = 0
-        self._receiving = False
-        self._pipelining = False
         self._reading_paused = False
         self._writing_paused = False
         self._peer_closed = False
@@ -212,8 +146,7 @@ class H1Connection(StreamOwner):
     def connection_lost(self) -> None:
         """The transport is gone, whatever the reason."""
         self._state = CLOSED
-        self._out.clear()
-        self._out_size = 0
+        self._drop_out()
         self._take_pending()
         self._cut_stream()
 
@@ -260,6 +193,17 @@ class H1Connection(StreamOwner):
         if self._state != IDLE or self._idle_since == UNSET or self._pending_size:
             return NEVER
         return self._idle_since
+
+    def flush_due(self) -> None:
+        """The callback that `Wire.flush_soon` promises."""
+        if self._pending_size and self._state == IDLE and not self._writing_paused:
+            self._receive_pending()
+        if self._pipelining and self._out_size:
+            # Another request was opened meanwhile. Each is waited for once, so at most one step of each.
+            self._pipelining = False
+            self._wire.flush_soon()
+        else:
+            self._write_out()
 
     # --- time
 
@@ -615,6 +559,7 @@ class H1Connection(StreamOwner):
     def switch(self) -> None:
         """The stream has become a tunnel; what came behind the request is its first data."""
         self._advance(SWITCHED)
+        self._pipelining = False  # there are no answers to come in one write any more
         if self._pending_size and self._handler is not None:
             data = self._take_pending()
             self._handler.data_received(data[self._pending_start :])
@@ -635,57 +580,3 @@ class H1Connection(StreamOwner):
         self._window_since = UNSET
         self._window_octets = 0
         self._timeout_changed()
-
-    # --- output
-
-    def send(self, data: bytes) -> None:
-        """Hold `data` for the next flush."""
-        self._out.append(data)
-        self._out_size += len(data)
-        if self._out_size >= MAX_HELD:
-            self._write_out()
-
-    def send_file(self, descriptor: int, offset: int, count: int) -> None:
-        """Send part of a file behind what is held; the wire owns the descriptor."""
-        data = b"".join(self._out)
-        self._out = []
-        self._out_size = 0
-        self._wire.send_file(data, descriptor, offset, count)
-
-    def flush(self) -> None:
-        """Write what is held: a step of the application has ended."""
-        if self._receiving or self._out_size == 0:
-            return
-        if self._pipelining and self._state != TUNNEL:
-            # The next request's application is already in the event loop's queue: its answer goes in the same
-            # write.
-            self._wire.flush_soon()
-        else:
-            self._write_out()
-
-    def flush_due(self) -> None:
-        """The callback that `Wire.flush_soon` promises."""
-        if self._pending_size and self._state == IDLE and not self._writing_paused:
-            self._receive_pending()
-        if self._pipelining and self._out_size:
-            # Another request was opened meanwhile. Each is waited for once, so at most one step of each.
-            self._pipelining = False
-            self._wire.flush_soon()
-        else:
-            self._write_out()
-
-    def _write_out(self) -> None:
-        out = self._out
-        size = self._out_size
-        if size == 0:
-            return
-        self._out = []
-        self._out_size = 0
-        self._pipelining = False
-        if len(out) == 1:
-            self._wire.write(out[0])
-        elif size <= MAX_JOINED:
-            self._wire.write(b"".join(out))
-        else:
-            for data in out:
-                self._wire.write(data)

@@ -7,7 +7,8 @@ from tidegate.gateway.scope cimport Peers
 from tidegate.http.connection cimport Connection
 from tidegate.http.defaults cimport ResponseDefaults
 from tidegate.http.head cimport RequestHead
-from tidegate.http1.connection cimport H1Connection, H1Limits
+from tidegate.http1.connection cimport H1Connection
+from tidegate.http1.limits cimport H1Limits
 from tidegate.net.timers cimport TimedWire, TimerWheel
 
 cdef double NEVER, UNSET, MIN_IDLE, COPY_DELAY

@@ -21,7 +21,8 @@ from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import ProtocolError, RequestError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
-from tidegate.http1.connection import H1Connection, H1Limits
+from tidegate.http1.connection import H1Connection
+from tidegate.http1.limits import H1Limits
 from tidegate.net.delay import QueueDelay, waited
 from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins_preface
 from tidegate.net.proxy_protocol import ProxyHeader

@@ -6,7 +6,7 @@ HTTP/2 and WebSocket are loaded with their first connection: a server without an
 from typing import TYPE_CHECKING, Any
 
 from tidegate.config import Config
-from tidegate.http1.connection import H1Limits
+from tidegate.http1.limits import H1Limits
 
 if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketSettings
@@ -77,13 +77,15 @@ def websocket_settings(config: Config) -> "WebSocketSettings":
         ping_interval=options.ping_interval or 0.0,
         ping_timeout=options.ping_timeout or 0.0,
         close_timeout=options.close_timeout,
-        compression_level=options.deflate_level,
-        mem_level=options.deflate_mem_level,
-        min_binary=options.deflate_min_binary,
     )
     return WebSocketSettings(
         limits,
         window_bits=options.deflate_window_bits if options.per_message_deflate else 0,
+        takeover=options.deflate_takeover,
+        level=options.deflate_level,
+        mem_level=options.deflate_mem_level,
+        min_text=options.deflate_min_text,
+        min_binary=options.deflate_min_binary,
         max_queue=options.max_queue,
         max_queued=options.max_queue_size,
         handshake_timeout=options.handshake_timeout or 0.0,

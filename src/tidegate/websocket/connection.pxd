@@ -4,10 +4,10 @@ from tidegate.http.stream cimport Stream, StreamHandler
 from tidegate.websocket.deflate cimport Deflater, DeflateParameters, Inflater
 from tidegate.websocket.frames cimport encode_header
 from tidegate.websocket.reader cimport MessageReader
+from tidegate.websocket.sender cimport MessageSender
 
 cdef double NEVER
-cdef Py_ssize_t MAX_JOINED
-cdef int BINARY, CLOSE, FIN, PING, PONG, RSV1, TEXT
+cdef int CLOSE, FIN, PING, PONG
 cdef int CLOSE_RECEIVED, CLOSE_SENT, EXPIRED, FAILED, FINISHED, LOST
 cdef int OPEN, CLOSED, ENDING, COLUMNS
 cdef int END, RESET, SEND, STATE, TELL
@@ -21,10 +21,6 @@ cdef class WebSocketLimits:
     cdef public double ping_interval
     cdef public double ping_timeout
     cdef public double close_timeout
-    cdef public int compression_level
-    cdef public int mem_level
-    cdef public Py_ssize_t min_text
-    cdef public Py_ssize_t min_binary
 
 
 cdef class WebSocketHandler(StreamHandler):
@@ -37,6 +33,7 @@ cdef class WebSocketConnection(MessageReader):
     cdef Stream _stream
     cdef WebSocketHandler _handler
     cdef WebSocketLimits _limits
+    cdef MessageSender _sender
     cdef Deflater _deflater
     cdef int _state
     cdef bytes _close_payload
@@ -61,7 +58,6 @@ cdef class WebSocketConnection(MessageReader):
     @cython.locals(limits=WebSocketLimits)
     cpdef double next_timeout(self) except *
     cpdef void handle_timeout(self, double now) except *
-    @cython.locals(payload=bytes)
     cpdef void send_text(self, str text) except *
     cpdef void send_binary(self, bytes data) except *
     cpdef void send_close(self, int code, str reason, double now) except *
@@ -69,7 +65,5 @@ cdef class WebSocketConnection(MessageReader):
     @cython.locals(table="const unsigned char *", entry=int, before=int, after=int, frame=bytes)
     cdef void _happened(self, int event, int code, str reason, double now) except *
     cdef void _receive(self, bytes data, double now) except *
+    @cython.locals(frame=bytes)
     cdef void _send_control(self, int opcode, bytes payload) except *
-    @cython.locals(header=bytes, deflater=Deflater)
-    cdef void _send_message(self, int first, bytes payload) except *
-    cdef void _send(self, bytes data) except *

@@ -9,10 +9,11 @@ behind the messages that came before them: the handler is told, lets the applica
 
 from tidegate.http.errors import ProtocolError
 from tidegate.http.stream import Stream, StreamHandler
-from tidegate.websocket.codes import ABNORMAL_CLOSURE, BINARY, CLOSE, FIN, PING, PONG, RSV1, TEXT
+from tidegate.websocket.codes import ABNORMAL_CLOSURE, CLOSE, FIN, PING, PONG
 from tidegate.websocket.deflate import DeflateParameters, Deflater, Inflater
 from tidegate.websocket.frames import decode_close, encode_close, encode_header
 from tidegate.websocket.reader import MessageReader
+from tidegate.websocket.sender import MessageSender
 from tidegate.websocket.state import (
     CLOSE_RECEIVED,
     CLOSE_SENT,
@@ -33,26 +34,19 @@ from tidegate.websocket.state import (
 )
 
 NEVER = float("inf")
-# Above this, joining a header and its payload costs more than sending them apart.
-MAX_JOINED = 65536
 
 
 class WebSocketLimits:
-    """Limits in octets and counts, times in seconds (0 for none), and how to compress.
+    """Limits in octets and counts, times in seconds (0 for none).
 
-    `max_message` (after inflation), `max_frames` and `max_empty_frames` are for one message. Text of at least
-    `min_text` and binary of at least `min_binary` octets is compressed where that was agreed.
+    `max_message` (after inflation), `max_frames` and `max_empty_frames` are for one message.
     """
 
     __slots__ = (
         "close_timeout",
-        "compression_level",
         "max_empty_frames",
         "max_frames",
         "max_message",
-        "mem_level",
-        "min_binary",
-        "min_text",
         "ping_interval",
         "ping_timeout",
     )
@@ -66,10 +60,6 @@ class WebSocketLimits:
         ping_interval: float = 20.0,
         ping_timeout: float = 20.0,
         close_timeout: float = 10.0,
-        compression_level: int = 2,
-        mem_level: int = 5,
-        min_text: int = 32,
-        min_binary: int = 1024,
     ) -> None:
         self.max_message = max_message
         self.max_frames = max_frames
@@ -77,10 +67,6 @@ class WebSocketLimits:
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
         self.close_timeout = close_timeout
-        self.compression_level = compression_level
-        self.mem_level = mem_level
-        self.min_text = min_text
-        self.min_binary = min_binary
 
 
 class WebSocketHandler(StreamHandler):
@@ -116,6 +102,7 @@ class WebSocketConnection(MessageReader):
         "_pinged",
         "_pinged_at",
         "_pong",
+        "_sender",
         "_state",
         "_stream",
         "_writing_paused",
@@ -130,6 +117,7 @@ class WebSocketConnection(MessageReader):
         stream: Stream,
         handler: WebSocketHandler,
         limits: WebSocketLimits,
+        sender: MessageSender,
         deflate: DeflateParameters | None,
         now: float,
     ) -> None:
@@ -137,16 +125,12 @@ class WebSocketConnection(MessageReader):
         self._deflater: Deflater | None = None
         if deflate is not None:
             inflater = Inflater(deflate.client_max_window_bits, not deflate.client_no_context_takeover)
-            self._deflater = Deflater(
-                deflate.server_max_window_bits,
-                not deflate.server_no_context_takeover,
-                limits.compression_level,
-                limits.mem_level,
-            )
+            self._deflater = sender.deflater(deflate)
         MessageReader.__init__(self, limits.max_message, limits.max_frames, limits.max_empty_frames, inflater)
         self._stream = stream
         self._handler = handler
         self._limits = limits
+        self._sender = sender
         self._state = OPEN
         self._close_payload = b""
         self._deadline = NEVER  # of the close handshake
@@ -246,18 +230,15 @@ class WebSocketConnection(MessageReader):
 
     def send_text(self, text: str) -> None:
         """Send a text message. Raises UnicodeEncodeError for lone surrogates."""
-        payload = text.encode()
-        if self._deflater is not None and len(payload) >= self._limits.min_text:
-            self._send_message(FIN | RSV1 | TEXT, payload)
-        else:
-            self._send_message(FIN | TEXT, payload)
+        if self._state == OPEN or self._state == ENDING:
+            self.octets_sent += self._sender.send_text(self._stream, text, self._deflater)
+            self.messages_sent += 1
 
     def send_binary(self, data: bytes) -> None:
         """Send a binary message."""
-        if self._deflater is not None and len(data) >= self._limits.min_binary:
-            self._send_message(FIN | RSV1 | BINARY, data)
-        else:
-            self._send_message(FIN | BINARY, data)
+        if self._state == OPEN or self._state == ENDING:
+            self.octets_sent += self._sender.send_binary(self._stream, data, self._deflater)
+            self.messages_sent += 1
 
     def send_close(self, code: int, reason: str, now: float) -> None:
         """Begin the close handshake (RFC 6455 §7.1.2), or end it where the peer has begun.
@@ -332,22 +313,6 @@ class WebSocketConnection(MessageReader):
 
     def _send_control(self, opcode: int, payload: bytes) -> None:
         if self._state == OPEN or self._state == ENDING:
-            self._send(encode_header(FIN | opcode, len(payload)) + payload)
-
-    def _send_message(self, first: int, payload: bytes) -> None:
-        if self._state != OPEN and self._state != ENDING:
-            return
-        self.messages_sent += 1
-        deflater = self._deflater
-        if first & RSV1 and deflater is not None:
-            payload = deflater.deflate(payload)
-        header = encode_header(first, len(payload))
-        if len(payload) > MAX_JOINED:
-            self._send(header)
-            self._send(payload)
-        else:
-            self._send(header + payload)
-
-    def _send(self, data: bytes) -> None:
-        self.octets_sent += len(data)
-        self._stream.send_data(data, False)
+            frame = encode_header(FIN | opcode, len(payload)) + payload
+            self.octets_sent += len(frame)
+            self._stream.send_data(frame, False)

@@ -15,7 +15,8 @@ cdef class Deflater:
     cdef int _level
     cdef int _mem_level
     cdef int _window_bits
-    cdef bint _takeover
+    cdef readonly bint takeover
+    cdef object _flush
     cdef object _make
     cdef object _stream
     @cython.locals(out=bytes)

@@ -3,7 +3,7 @@
 Contexts are made at the first message that needs them: most sockets are silent most of the time, and zlib's
 defaults would cost each of them about 300 KiB. ISA-L compresses where it is installed: a message of 1 KiB in half of
 zlib's time and to fewer octets, one of 64 KiB in a seventh. It does not inflate: that gains little, and its contexts
-cost five times what zlib's do.
+cost five times what zlib's do. A `Deflater` without takeover may serve any number of connections.
 """
 
 import zlib
@@ -61,9 +61,10 @@ class DeflateParameters:
         self.response = NAME
 
 
-def negotiate(offer: Parameters, window_bits: int) -> DeflateParameters | None:
+def negotiate(offer: Parameters, window_bits: int, takeover: bool) -> DeflateParameters | None:
     """Accept a client's offer with windows of at most 2**`window_bits` octets; None where it cannot be
-    accepted.
+    accepted. Without `takeover` our context is never taken over, though the client may not have asked for that
+    (RFC 7692 §7.1.1.1).
     """
     agreed = DeflateParameters()
     agreed.server_max_window_bits = window_bits
@@ -94,6 +95,9 @@ def negotiate(offer: Parameters, window_bits: int) -> DeflateParameters | None:
             answer.append(f"{name}={agreed.client_max_window_bits}")
         else:
             return None
+    if not takeover and not agreed.server_no_context_takeover:
+        agreed.server_no_context_takeover = True
+        answer.append("server_no_context_takeover")
     agreed.response = "; ".join(answer)
     return agreed
 
@@ -104,9 +108,9 @@ def _window_bits(value: str | None) -> int:
 
 
 class Deflater:
-    """Compresses messages, one after the other."""
+    """Compresses messages, one after the other; each by itself where the context is not taken over."""
 
-    __slots__ = ("_level", "_make", "_mem_level", "_stream", "_takeover", "_window_bits")
+    __slots__ = ("_flush", "_level", "_make", "_mem_level", "_stream", "_window_bits", "takeover")
 
     def __init__(
         self,
@@ -117,7 +121,9 @@ class Deflater:
         make: MakeCompressor = default_compressor,
     ) -> None:
         self._window_bits = window_bits
-        self._takeover = takeover
+        self.takeover = takeover
+        # zlib's manual: behind a full flush nothing refers to what was before it. A new stream would cost more.
+        self._flush = zlib.Z_SYNC_FLUSH if takeover else zlib.Z_FULL_FLUSH
         self._level = level
         self._mem_level = mem_level
         self._make = make
@@ -128,9 +134,10 @@ class Deflater:
         stream = self._stream
         if stream is None:
             stream = self._make(self._level, zlib.DEFLATED, -self._window_bits, self._mem_level)
-            if self._takeover:
-                self._stream = stream
-        out: bytes = stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+        # A stream that fails (for want of memory) holds part of a message, perhaps another connection's next.
+        self._stream = None
+        out: bytes = stream.compress(data) + stream.flush(self._flush)
+        self._stream = stream
         return out[: len(out) - 4]
 
 

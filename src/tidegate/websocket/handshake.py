@@ -60,9 +60,9 @@ class Handshake:
         return fields
 
 
-def receive_handshake(head: RequestHead, deflate_window_bits: int) -> Handshake:
+def receive_handshake(head: RequestHead, deflate_window_bits: int, takeover: bool) -> Handshake:
     """Read the opening handshake (RFC 6455 §4.2.1). `deflate_window_bits` is 9 to 15, or 0 to agree to no
-    compression.
+    compression; `takeover` whether our context may be taken over from message to message.
 
     Raises RequestError: 426 for another version of the protocol, else 400.
     """
@@ -89,7 +89,7 @@ def receive_handshake(head: RequestHead, deflate_window_bits: int) -> Handshake:
     return Handshake(
         keys[0] if over_http1 else b"",
         _subprotocols(b",".join(protocols)),
-        _agree(b",".join(extensions), deflate_window_bits),
+        _agree(b",".join(extensions), deflate_window_bits, takeover),
     )
 
 
@@ -127,10 +127,10 @@ def _subprotocols(value: bytes) -> list[str]:
     return subprotocols
 
 
-def _agree(value: bytes, window_bits: int) -> DeflateParameters | None:
+def _agree(value: bytes, window_bits: int, takeover: bool) -> DeflateParameters | None:
     for name, parameters in parse_extensions(value.decode("latin-1")):
         if name == NAME and window_bits:
-            agreed = negotiate(parameters, window_bits)
+            agreed = negotiate(parameters, window_bits, takeover)
             # RFC 7692 §5: the first offer that we can accept
             if agreed is not None:
                 return agreed
