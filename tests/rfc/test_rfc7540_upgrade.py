@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -117,11 +118,9 @@ class Client:
         return self.of(GOAWAY)[0].code
 
 
-SCOPES: list[dict[str, Any]] = []
-
-
-async def hello(scope: Any, receive: Any, send: Any) -> None:
-    SCOPES.append(scope)
+async def hello(scope: Any, receive: Any, send: Any, scopes: list[Any] | None = None) -> None:
+    if scopes is not None:
+        scopes.append(scope)
     while (await receive()).get("more_body"):
         pass
     fields = [(b"content-length", b"5"), (b"x-path", scope["raw_path"])]
@@ -131,15 +130,20 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Serving]:
-    with serving(h2c_upgrade=True, timeouts={"h2_settings": 0.5}) as running:
+    with serving(h2c_upgrade=True) as running:
         yield running
 
 
 @pytest.fixture
-def server(shared: Serving) -> Serving:
+def scopes() -> list[dict[str, Any]]:
+    """Of the requests that the application got."""
+    return []
+
+
+@pytest.fixture
+def server(shared: Serving, scopes: list[dict[str, Any]]) -> Serving:
     shared.reset()
-    shared.app = hello
-    SCOPES.clear()
+    shared.app = functools.partial(hello, scopes=scopes)
     return shared
 
 
@@ -214,10 +218,10 @@ def test_3_2_stream_1_while_it_is_answered(server: Serving, client: Client) -> N
     assert client.answer(5).content == b"hello"
 
 
-def test_3_2_the_request(client: Client) -> None:
+def test_3_2_the_request(client: Client, scopes: list[Any]) -> None:
     asked = upgrade(b"X-Hop: 1", b"Connection: x-hop", b"A: b", b"Priority: u=1")
     client.switch(asked).answer(1)
-    (scope,) = SCOPES
+    (scope,) = scopes
     assert (scope["http_version"], scope["scheme"], scope["method"]) == ("2", "http", "GET")
     assert (scope["path"], scope["query_string"]) == ("/first", b"x=1")
     assert scope["headers"] == [(b"host", b"h"), (b"a", b"b"), (b"priority", b"u=1")]
@@ -273,16 +277,22 @@ def test_3_2_behind_a_request_that_is_slow(server: Serving, client: Client) -> N
 @pytest.mark.parametrize(
     "behind", [b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", headers(3), b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"]
 )
-def test_3_2_what_follows_is_the_preface_and_nothing_else(client: Client, behind: bytes) -> None:
+def test_3_2_what_follows_is_the_preface_and_nothing_else(
+    client: Client, scopes: list[Any], behind: bytes
+) -> None:
     client.send(upgrade() + behind)
     assert client.head().startswith(b"http/1.1 101 ")
     assert client.failed() == PROTOCOL_ERROR
-    assert [scope["path"] for scope in SCOPES] == ["/first"]
+    assert [scope["path"] for scope in scopes] == ["/first"]
 
 
-def test_3_2_the_preface_is_due(client: Client) -> None:
-    client.send(upgrade()).head()
-    assert client.failed() == SETTINGS_TIMEOUT
+def test_3_2_the_preface_is_due() -> None:
+    with (
+        serving(hello, h2c_upgrade=True, timeouts={"h2_settings": 0.3}) as hasty,
+        closing(Client(hasty)) as client,
+    ):
+        client.send(upgrade()).head()
+        assert client.failed() == SETTINGS_TIMEOUT
 
 
 def test_an_answer_of_our_own(server: Serving) -> None:
@@ -348,11 +358,11 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("sent", IGNORED.values(), ids=IGNORED)
-def test_what_is_ignored_is_answered_over_http1(client: Client, sent: bytes) -> None:
+def test_what_is_ignored_is_answered_over_http1(client: Client, scopes: list[Any], sent: bytes) -> None:
     for _ in range(2):
         assert client.send(sent).head().startswith(b"http/1.1 200 ")
         assert client.content(5) == b"hello"
-    assert {scope["http_version"] for scope in SCOPES} <= {"1.1", "1.0"}
+    assert {scope["http_version"] for scope in scopes} <= {"1.1", "1.0"}
 
 
 @pytest.mark.parametrize(

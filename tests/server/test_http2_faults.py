@@ -269,9 +269,9 @@ def test_1_000_streams_opened_and_reset(loop: str) -> None:
         for first in range(1, 2001, 200):
             hundred = range(first, first + 200, 2)
             client.send(*[post(n) + data(n, b"x") for n in hundred])
-            eventually(lambda expected=first // 2 + 100: server.called == expected)
+            eventually(lambda expected=first // 2 + 100: server.called == expected, timeout=10)
             client.send(*[reset(n) for n in hundred])
-            eventually(lambda expected=first // 2 + 100: app.ended == expected)
+            eventually(lambda expected=first // 2 + 100: app.ended == expected, timeout=10)
         client.send(settings((INITIAL_WINDOW_SIZE, 1 << 20)), window(0, 1 << 20), headers(2001, LARGE))
         assert len(client.answer(2001).content) == 200_000
         assert not [each for each in client.frames if each.kind == GOAWAY]

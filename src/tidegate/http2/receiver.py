@@ -239,16 +239,16 @@ class FrameReceiver(StreamTable):
         if stream.head_sent:
             self.cut_stream(stream, CANCEL)
             return
+        assert handler is not None  # until its answer has begun
         stream.handler = None
-        if handler is not None and stream.started:
+        if stream.started:
             handler.request_refused(error.status)
             stream.abandon()
         else:
-            if handler is not None:
-                handler.discarded()
+            handler.discarded()
             self._request_refused(error, stream.request)
         self._answer_error(stream, error)
-        if handler is not None and stream.started:
+        if stream.started:
             handler.stream_reset()
 
     def _trailers_received(self, stream_id: int, fields: list[tuple[bytes, bytes]], end_stream: bool) -> None:
