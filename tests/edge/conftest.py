@@ -20,6 +20,7 @@ FILES = {
     "coded.css.gz": b"as gzip",
     "coded.css.br": b"as br",
     "coded.css.zst": b"as zstd",
+    "linked.txt": b"its sibling is a link",
 }
 
 
@@ -42,6 +43,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (www / "inside-dir").symlink_to("d")
     (www / "outside").symlink_to(top / "secret.txt")
     (www / "outside-relative").symlink_to("../secret.txt")
+    (www / "linked.txt.gz").symlink_to("../secret.txt")
     (www / "outside-dir").symlink_to(top / "secrets")
     (www / "outside-twin").symlink_to(top / "www-other")
     (www / "loop").symlink_to("loop")

@@ -1,5 +1,6 @@
 """StaticFiles by itself: no path leads out, and what is kept has limits."""
 
+import asyncio
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -12,7 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.edge.conftest import FILES
 from tidegate.config.edge import Mount
 from tidegate.edge.files import BAD, NOT_FOUND, REDIRECT, Representation, StaticFile, StaticFiles, open_below
-from tidegate.http.head import RequestHead
+from tidegate.edge.static import StaticExchange
+from tidegate.gateway.application import Gateway
+from tidegate.gateway.scope import Peers
+from tidegate.http.head import RequestHead, ResponseHead
+from tidegate.http.stream import Stream
 from tidegate.http.target import decode_path
 
 PIECES = st.sampled_from(
@@ -96,6 +101,44 @@ def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
 def test_what_may_not_be_read_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch(0)
     assert StaticFiles([Mount("", str(tmp_path))]).find(request("/a.txt")) == NOT_FOUND
+
+
+class Recorded(Stream):
+    """Says what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def send_head(self, head: ResponseHead) -> None:
+        self.calls.append(f"head {head.status}")
+
+    def send_data(self, data: bytes, end_stream: bool) -> None:
+        self.calls.append(f"data {len(data)}")
+
+    def send_file(self, descriptor: int, offset: int, count: int, end_stream: bool) -> None:
+        os.close(descriptor)
+        self.calls.append(f"file {offset} {count}")
+
+    def reset(self) -> None:
+        self.calls.append("reset")
+
+
+async def no_application(scope: object, receive: object, send: object) -> None:
+    raise NotImplementedError
+
+
+def test_the_client_is_told_where_no_descriptor_is_left(tree: Path) -> None:
+    files = StaticFiles([Mount("", str(tree))])
+    head = request("/large.bin")
+    found = files.find(head)
+    loop = asyncio.new_event_loop()
+    gateway = Gateway(no_application, loop)
+    for expected in (["head 200", f"file 0 {1 << 20}"], ["head 200", "reset"]):
+        stream = Recorded()
+        StaticExchange(gateway, stream, head, Peers(None, None, "http"), found).start()
+        assert stream.calls == expected
+        files.close()  # as if there were none
+    loop.close()
 
 
 class Cache(RuleBasedStateMachine):

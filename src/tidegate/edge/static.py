@@ -154,8 +154,14 @@ class StaticExchange(EdgeAnswer):
         if content is not None:
             stream.send_data(content[start:end], last)
             return
-        # The stream closes its own.
-        stream.send_file(os.dup(chosen.descriptor), start, end - start, last)
+        try:
+            # The stream closes its own.
+            descriptor = os.dup(chosen.descriptor)
+        except OSError:
+            # None is left; the client has to be able to tell.
+            stream.reset()
+            return
+        stream.send_file(descriptor, start, end - start, last)
 
 
 def directory_location(request: RequestHead) -> bytes:
