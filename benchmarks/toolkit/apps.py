@@ -3,6 +3,10 @@
 from typing import Any
 
 BODY = {"message": "Hello, world!", "numbers": [1, 2, 3], "nested": {"a": True}}
+OBJECTS = [
+    {"id": i, "name": f"berth {i}", "level": i / 4, "tags": ["tide", "quay"], "free": i % 3 == 0}
+    for i in range(100)
+]
 NO_OPS = 3
 Apps = dict[str, Any]
 
@@ -45,6 +49,9 @@ def starlette_like(application: Any, responses: Any, routing: Any, middleware: A
     async def data(request: Any) -> Any:
         return responses.JSONResponse(BODY)
 
+    async def objects(request: Any) -> Any:
+        return responses.JSONResponse(OBJECTS)
+
     async def item(request: Any) -> Any:
         return responses.PlainTextResponse(str(request.path_params["id"]))
 
@@ -61,6 +68,7 @@ def starlette_like(application: Any, responses: Any, routing: Any, middleware: A
     return {
         "text": application(routes=[Route("/", text)]),
         "json": application(routes=[Route("/json", data)]),
+        "json, 100 objects": application(routes=[Route("/objects", objects)]),
         "param, only route": application(routes=[item_route]),
         "param, last of 50": application(routes=[*filler(49), item_route]),
         "param, last of 500": application(routes=[*filler(499), item_route]),
@@ -126,6 +134,12 @@ async def blacksheep() -> Apps:
 
         return data
 
+    def make_objects() -> Any:
+        async def objects(request: Request) -> Any:
+            return json(OBJECTS)
+
+        return objects
+
     def make_item() -> Any:
         async def item(request: Request) -> Any:
             return text(str(int(request.route_values["id"])))
@@ -138,6 +152,7 @@ async def blacksheep() -> Apps:
     return {
         "text": await build([("/", make_text())]),
         "json": await build([("/json", make_json())]),
+        "json, 100 objects": await build([("/objects", make_objects())]),
         "param, only route": await build([("/items/:id", make_item())]),
         "param, last of 50": await build([*filler(49), ("/items/:id", make_item())]),
         "param, last of 500": await build([*filler(499), ("/items/:id", make_item())]),
@@ -156,6 +171,10 @@ async def falcon() -> Apps:
     class Data:
         async def on_get(self, req: Any, resp: Any) -> Any:
             resp.media = BODY
+
+    class Objects:
+        async def on_get(self, req: Any, resp: Any) -> Any:
+            resp.media = OBJECTS
 
     class Item:
         async def on_get(self, req: Any, resp: Any, id: Any) -> Any:
@@ -181,6 +200,7 @@ async def falcon() -> Apps:
     return {
         "text": build([("/", Text())]),
         "json": build([("/json", Data())]),
+        "json, 100 objects": build([("/objects", Objects())]),
         "param, only route": build([("/items/{id:int}", Item())]),
         "param, last of 50": build([*filler(49), ("/items/{id:int}", Item())]),
         "param, last of 500": build([*filler(499), ("/items/{id:int}", Item())]),
@@ -199,6 +219,10 @@ async def litestar() -> Apps:
     @get("/json")
     async def data() -> dict[str, Any]:
         return BODY
+
+    @get("/objects")
+    async def objects() -> list[dict[str, Any]]:
+        return OBJECTS
 
     @get("/items/{id:int}", media_type="text/plain")
     async def item(id: int) -> str:
@@ -220,6 +244,7 @@ async def litestar() -> Apps:
     return {
         "text": build([text]),
         "json": build([data]),
+        "json, 100 objects": build([objects]),
         "param, only route": build([item]),
         "param, last of 50": build([*filler(49), item]),
         "param, last of 500": build([*filler(499), item]),
@@ -236,6 +261,9 @@ async def fastapi() -> Apps:
 
     async def data() -> Any:
         return BODY
+
+    async def objects() -> Any:
+        return OBJECTS
 
     async def item(id: int) -> Any:
         return str(id)
@@ -256,6 +284,7 @@ async def fastapi() -> Apps:
     return {
         "text": build([("/", text, plain)]),
         "json": build([("/json", data, {})]),
+        "json, 100 objects": build([("/objects", objects, {})]),
         "param, only route": build([("/items/{id}", item, plain)]),
         "param, last of 50": build([*filler(49), ("/items/{id}", item, plain)]),
         "param, last of 500": build([*filler(499), ("/items/{id}", item, plain)]),

@@ -24,6 +24,7 @@ import apps
 CASES = {
     "text": "/",
     "json": "/json",
+    "json, 100 objects": "/objects",
     "param, only route": "/items/7",
     "param, last of 50": "/items/7",
     "param, last of 500": "/items/7",

@@ -303,6 +303,27 @@ async def test_pings_only_while_nothing_else_is_sent() -> None:
         EventSourceResponse(ticks(), ping=0)
 
 
+async def test_pings_never_come_into_an_event_that_is_being_sent() -> None:
+    """Nor events into a ping: each waits for the other."""
+    source, busy, overlaps = Endless(0.0), 0, 0
+    bodies: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        nonlocal busy, overlaps
+        overlaps += busy
+        busy += 1
+        await anyio.sleep(0.003)
+        busy -= 1
+        bodies.append(message.get("body", b""))
+        if len(bodies) > 30:
+            raise OSError("gone")
+
+    with anyio.fail_after(10):
+        await EventSourceResponse(source.events(), ping=0.001)(http_scope("/"), anyio.sleep_forever, send)
+    assert overlaps == 0
+    assert source.closed
+
+
 async def following(channel: Channel, since: str | None = None) -> list[str]:
     """The data of all that waits for who has seen `since`."""
     return [

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from tidegate.asgi.negotiation import weighted
 from tidegate.web._masking import Masker
 from tidegate.web._response import Response
-from tidegate.web.negotiation import weighted
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tidegate.web.background import BackgroundTask
     from tidegate.web.requests import HTTPConnection
-    from tidegate.web.types import Receive, Scope, Send
+    from tidegate.web.types import Message, Receive, Scope, Send
 
 __all__ = [
     "Channel",
@@ -276,8 +276,7 @@ class EventSourceResponse(Response):
                     while (await receive())["type"] != "http.disconnect":
                         pass
                     break
-                if stream.idle:
-                    await stream.send(PING)
+                await stream.ping()
         stream.gone = True
         cancel_scope.cancel()
 
@@ -289,24 +288,45 @@ class ClientGone(Exception):
 class EventStream:
     """The body of one response, written by the events and by the pings, whose octets never mix."""
 
-    __slots__ = ("_lock", "_send", "_timeout", "gone", "idle")
+    __slots__ = ("_pinging", "_send", "_sending", "_timeout", "gone", "idle")
 
     def __init__(self, send: Send, timeout: float | None) -> None:
         self._send = send
         self._timeout = timeout
-        self._lock = anyio.Lock()
+        self._pinging: anyio.Event | None = None
+        self._sending = False
         self.idle = True
         self.gone = False
 
     async def send(self, data: bytes, more_body: bool = True) -> None:
         """Raises ClientGone."""
-        async with self._lock:
-            self.idle = False
-            try:
+        self.idle = False
+        self._sending = True
+        if self._pinging is not None:
+            await self._pinging.wait()
+        await self._message({"type": "http.response.body", "body": data, "more_body": more_body})
+        self._sending = False
+
+    async def ping(self) -> None:
+        """Unless something has been sent since `idle` was set, or is being sent. Raises ClientGone."""
+        if self._sending or not self.idle:
+            return
+        self._pinging = anyio.Event()
+        try:
+            await self._message({"type": "http.response.body", "body": PING, "more_body": True})
+        finally:
+            self._pinging.set()
+            self._pinging = None
+
+    async def _message(self, message: Message) -> None:
+        try:
+            if self._timeout is None:
+                await self._send(message)
+            else:
                 with anyio.fail_after(self._timeout):
-                    await self._send({"type": "http.response.body", "body": data, "more_body": more_body})
-            except OSError as error:  # ASGI HTTP 2.4; TimeoutError is one too
-                raise ClientGone from error
+                    await self._send(message)
+        except OSError as error:  # ASGI HTTP 2.4; TimeoutError is one too
+            raise ClientGone from error
 
 
 class Subscription:

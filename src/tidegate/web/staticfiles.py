@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidegate.web.types import Receive, Scope, Send
 
 PathLike = str | os.PathLike[str]
+Forms = dict[str, tuple[str, os.stat_result]]  # of a file, by their codings
 
 # A hash in hexadecimal before the extensions, as build tools write it: with a digit and a letter, so that neither
 # words nor dates are taken for one.
@@ -126,43 +127,46 @@ class StaticFiles:
         """The response to a request for `path`. Raises HTTPException."""
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(status_code=405, headers={"Allow": "GET, HEAD"})
-        full_path, stat_result = await self._lookup(path)
+        full_path, stat_result, forms = await self._lookup(path)
         if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
-            return await self._best_response(path, full_path, stat_result, scope)
+            return self._best_response(full_path, stat_result, forms, scope)
         if stat_result is not None and stat.S_ISDIR(stat_result.st_mode) and self.html:
             index_path = os.path.join(path, "index.html")
-            full_path, stat_result = await self._lookup(index_path)
+            full_path, stat_result, forms = await self._lookup(index_path)
             if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
                 if not scope["path"].endswith("/"):
                     # Relative links in the page count from the directory.
                     url = URL(scope=scope)
                     return RedirectResponse(url=url.replace(path=url.path + "/"))
-                return await self._best_response(index_path, full_path, stat_result, scope)
+                return self._best_response(full_path, stat_result, forms, scope)
         if self.html:
-            full_path, stat_result = await self._lookup("404.html")
+            full_path, stat_result, _ = await self._lookup("404.html")
             if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
                 return FileResponse(full_path, stat_result=stat_result, status_code=404)
         raise HTTPException(status_code=404)
 
-    async def _best_response(
-        self, path: str, full_path: str, stat_result: os.stat_result, scope: Scope
+    def _best_response(
+        self, full_path: str, stat_result: os.stat_result, forms: Forms, scope: Scope
     ) -> Response:
         """The file, or that of its precompressed forms which the client likes best."""
-        if not self.precompressed:
+        if not forms:
             return self.file_response(full_path, stat_result, scope)
-        forms = await in_file_thread(self._precompressed_forms, path, full_path, stat_result)
-        accepted = ranked(field_value(scope["headers"], b"accept-encoding"), self.precompressed)
-        for coding in accepted:
+        for coding in ranked(field_value(scope["headers"], b"accept-encoding"), self.precompressed):
             if coding in forms:
                 return self.file_response(*forms[coding], scope, coding=coding, varies=True)
-        return self.file_response(full_path, stat_result, scope, varies=bool(forms))
+        return self.file_response(full_path, stat_result, scope, varies=True)
 
-    def _precompressed_forms(
-        self, path: str, full_path: str, original: os.stat_result
-    ) -> dict[str, tuple[str, os.stat_result]]:
+    def _look_up(self, path: str) -> tuple[str, os.stat_result | None, Forms]:
+        """What `lookup_path` finds, and of a file its precompressed forms."""
+        full_path, stat_result = self.lookup_path(path)
+        if not self.precompressed or stat_result is None or not stat.S_ISREG(stat_result.st_mode):
+            return full_path, stat_result, {}
+        return full_path, stat_result, self._precompressed_forms(path, full_path, stat_result)
+
+    def _precompressed_forms(self, path: str, full_path: str, original: os.stat_result) -> Forms:
         """Those that lie beside the file, by their codings; none that is older (in whole seconds), and so of
         another content."""
-        forms: dict[str, tuple[str, os.stat_result]] = {}
+        forms: Forms = {}
         for coding in self.precompressed:
             try:
                 found, stat_result = self.lookup_path(path + SUFFIXES[coding])
@@ -177,9 +181,9 @@ class StaticFiles:
                 forms[coding] = (found, stat_result)
         return forms
 
-    async def _lookup(self, path: str) -> tuple[str, os.stat_result | None]:
+    async def _lookup(self, path: str) -> tuple[str, os.stat_result | None, Forms]:
         try:
-            return await in_file_thread(self.lookup_path, path)
+            return await in_file_thread(self._look_up, path)
         except PermissionError:
             raise HTTPException(status_code=401) from None
         except ValueError:  # a NUL in the path
