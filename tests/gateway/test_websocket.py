@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.virtual_time import VirtualTimeLoop
 from tests.websocket.support import close_frame, frame
 from tidegate.asgi import ASGIApplication, Message, Receive, Scope, Send
 from tidegate.gateway.application import Gateway
@@ -142,7 +143,8 @@ def run(
             await client.settle()
         assert not client.gateway.calls
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(asyncio.wait_for(main(), 100))
 
 
 class Recorder:

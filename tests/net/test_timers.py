@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 
+from tests.support.virtual_time import VirtualTimeLoop
 from tidegate.net.timers import TimedWire, TimerWheel
 
 TICK = 0.25  # seconds, as the wheel has it
@@ -31,7 +32,8 @@ def run(scenario) -> None:
         finally:
             wheel.stop()
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(main())
 
 
 def test_an_entry_is_called_once_not_before_its_time() -> None:

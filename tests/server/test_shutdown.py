@@ -16,6 +16,17 @@ QUICK = (
 )
 
 
+# As long as it bears, far longer than anything takes: what ends sooner did not wait for it.
+PATIENT = ("--timeout-graceful-shutdown", "60", "--timeout-shutdown-idle", "0.5")
+SOON = 15  # seconds, on a machine that is busy with other tests
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def patient(request, app_dir):
+    with start_server(*PATIENT, "--loop", request.param, app="applications:app", app_dir=app_dir) as server:
+        yield server
+
+
 @pytest.fixture(params=["uvloop", "asyncio"])
 def server(request, app_dir):
     with start_server(*QUICK, "--loop", request.param, app="applications:app", app_dir=app_dir) as server:
@@ -24,17 +35,15 @@ def server(request, app_dir):
 
 def assert_clean(server, code=0):
     """It exits in time with `code`, behind a complete lifespan, with no traceback."""
-    assert server.wait(timeout=10) == code, server.log
+    assert server.wait(timeout=SOON) == code, server.log
     assert server.log.count("shutdown complete") == 1
     assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_without_connections(server, number):
-    start = time.monotonic()
-    server.signal(number)
-    assert_clean(server)
-    assert time.monotonic() - start < 1.5
+def test_without_connections(patient, number):
+    patient.signal(number)
+    assert_clean(patient)
 
 
 def test_an_answer_in_flight_is_completed_and_says_close(server):
@@ -89,14 +98,14 @@ def test_an_idle_connection_gets_one_more_request(server, used):
     assert_clean(server)
 
 
-def test_an_idle_connection_is_closed_in_good_time(server):
-    with server.client() as client:
+def test_an_idle_connection_is_closed_in_good_time(patient):
+    with patient.client(timeout=SOON) as client:
         client.request()
         start = time.monotonic()
-        server.signal(signal.SIGTERM)
+        patient.signal(signal.SIGTERM)
         assert client.at_end()
-        assert 0.3 < time.monotonic() - start < 1.5
-    assert_clean(server)
+        assert time.monotonic() - start > 0.3
+    assert_clean(patient)
 
 
 def test_new_connections_are_refused(server):
@@ -118,21 +127,19 @@ def test_an_endless_stream_does_not_prevent_exit(server):
         start = time.monotonic()
         server.signal(signal.SIGTERM)
         assert_clean(server)
-        assert 0.9 < time.monotonic() - start < 3
+        assert 0.9 < time.monotonic() - start < SOON
     assert "stream saw the disconnect" in server.log
 
 
-def test_a_stream_that_watches_for_shutdown_ends_well(server):
-    with server.client() as client:
+def test_a_stream_that_watches_for_shutdown_ends_well(patient):
+    with patient.client() as client:
         client.send_request("GET", "/polite")
         client.read_head()
         assert client.read_chunk() == b"hello "
-        start = time.monotonic()
-        server.signal(signal.SIGTERM)
+        patient.signal(signal.SIGTERM)
         assert client.read_chunk() == b"goodbye"
         assert client.read_chunk() is None
-        assert_clean(server)
-        assert time.monotonic() - start < 1.5
+        assert_clean(patient)
 
 
 def test_what_does_not_end_is_cancelled(server):
@@ -142,7 +149,7 @@ def test_what_does_not_end_is_cancelled(server):
         start = time.monotonic()
         server.signal(signal.SIGTERM)
         assert_clean(server)
-        assert 1.4 < time.monotonic() - start < 4
+        assert 1.4 < time.monotonic() - start < SOON
     assert "deaf was cancelled" in server.log
 
 
@@ -151,7 +158,7 @@ def test_what_does_not_even_end_when_cancelled_does_not_prevent_exit(server):
         client.send_request("GET", "/stubborn")
         time.sleep(0.1)
         server.signal(signal.SIGTERM)
-        assert server.wait(timeout=10) in (0, 1)
+        assert server.wait(timeout=SOON) in (0, 1)
     assert "shutdown complete" in server.log
 
 
@@ -171,10 +178,8 @@ def test_a_second_signal_shortens_it_and_still_runs_lifespan(app_dir):
 def test_a_lifespan_shutdown_that_takes_too_long(app_dir):
     environment = {"SLOW_SHUTDOWN": "30"}
     with start_server(*QUICK, app="applications:app", app_dir=app_dir, env=environment) as server:
-        start = time.monotonic()
         server.signal(signal.SIGTERM)
-        assert server.wait(timeout=10) not in (0, -signal.SIGTERM)
-        assert time.monotonic() - start < 4
+        assert server.wait(timeout=SOON) not in (0, -signal.SIGTERM)
     assert "shutdown begins" in server.log
     assert "Traceback" not in server.log
 
@@ -204,10 +209,8 @@ def test_a_lifespan_startup_that_fails(app_dir):
 def test_a_signal_during_startup(app_dir, number):
     server = run_to_end(app_dir, SLOW_STARTUP="30")
     server.wait_for_log("startup")
-    start = time.monotonic()
     server.signal(number)
-    server.wait(timeout=10)
-    assert time.monotonic() - start < 3
+    server.wait(timeout=SOON)
     assert "Traceback" not in server.log
 
 

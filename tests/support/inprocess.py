@@ -80,7 +80,7 @@ class Serving:
         self.clients.append(client)
         return client
 
-    def wait_for_end(self, count: int = 1, timeout: float = 10) -> BaseException | None:
+    def wait_for_end(self, count: int = 1, timeout: float = 30) -> BaseException | None:
         """Wait until the application ended for the `count`th time since the test began; what it raised, or None."""
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.escaped) >= count, timeout), (
@@ -138,7 +138,7 @@ def serving(
     serving = Serving(config)
     serving.app = app
     serving.thread.start()
-    assert serving.ready.wait(10)
+    assert serving.ready.wait(60)
     try:
         yield serving
     finally:

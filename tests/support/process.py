@@ -65,7 +65,7 @@ class ServerProcess:
         return f"http://{self.host}:{self.port}"
 
     def wait_for_log(
-        self, pattern: "str | re.Pattern[str]", timeout: float = 10, count: int = 1
+        self, pattern: "str | re.Pattern[str]", timeout: float = 30, count: int = 1
     ) -> re.Match[str]:
         """The `count`th match in the log; fails when it does not come within `timeout` seconds."""
 
@@ -138,7 +138,7 @@ def start_server(
         ["--host", "127.0.0.1", "--port", "0", "--app-dir", str(app_dir), *arguments, app], env or {}
     )
     try:
-        server.port = int(server.wait_for_log(ADDRESS, timeout=20)[1])
+        server.port = int(server.wait_for_log(ADDRESS, timeout=60)[1])
         yield server
         if server.process.poll() is None:
             code = server.terminate()
@@ -153,7 +153,7 @@ def start_server(
 
 
 def run_command(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 20
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m tidegate` to its end."""
     return subprocess.run(
@@ -167,7 +167,7 @@ def run_command(
     )
 
 
-def eventually(condition, timeout: float = 5, interval: float = 0.01):  # type: ignore[no-untyped-def]
+def eventually(condition, timeout: float = 20, interval: float = 0.01):  # type: ignore[no-untyped-def]
     """The first true value of `condition()`; fails when there is none within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
