@@ -18,9 +18,9 @@ run: $(VENV)/.compiled
 ifdef HTTPS
 	@test -f build/dev-cert/cert.pem || $(BIN)/tidegate dev-cert --dir build/dev-cert
 	@$(BIN)/tidegate --ssl-certfile build/dev-cert/cert.pem --ssl-keyfile build/dev-cert/key.pem \
-	  --app-dir examples hello:app
+	  --app-dir examples main:app
 else
-	@$(BIN)/tidegate --app-dir examples hello:app
+	@$(BIN)/tidegate --app-dir examples main:app
 endif
 
 # The linters and the tests of both builds at a time: the tests mostly wait.

@@ -48,6 +48,8 @@ OTHER = {
     "static_open_files": "9", "static_memory": "9k", "compress": "br", "compress_min_size": "9",
     "compress_type": "text/*", "compress_events": "true", "route": "path = '/api', timeout = 9",
     "log_level": "debug", "log_config": "log.ini", "access_log": "false", "log_format": "json",
+    "access_log_sample": "0.25", "access_log_exclude": "/healthz", "admin": "127.0.0.1:9100",
+    "admin_allow_remote": "true", "admin_host": "metrics.test", "otel": "true",
     "access_log_template": "{status}",
     "access_log_websocket_template": "{close_code}", "use_colors": "true", "request_id_header": "x-trace",
 }  # fmt: skip

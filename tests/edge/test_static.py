@@ -242,9 +242,7 @@ def test_one_range(client: Client, name: str, field: str, start: int, end: int |
     )
 
 
-@pytest.mark.parametrize(
-    "field", ["bytes=99999999-", "bytes=5-3", "bytes=", "bytes=x", "bytes=-0", "bytes=--1"]
-)
+@pytest.mark.parametrize("field", ["bytes=99999999-", "bytes=5-3", "bytes=x", "bytes=-0", "bytes=--1"])
 def test_no_such_range(client: Client, field: str) -> None:
     answer = client.request("GET", "/static/small.bin", ("Range", field))
     assert (answer.status, answer.header("content-range")) == (416, b"bytes */1024")
@@ -252,7 +250,14 @@ def test_no_such_range(client: Client, field: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["octets=0-1", "bytes", "lines=1-2", "", "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 80, 2))],
+    [
+        "octets=0-1",
+        "bytes",
+        "bytes=",
+        "lines=1-2",
+        "",
+        "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 80, 2)),
+    ],
 )
 def test_ranges_that_do_not_count(client: Client, field: str) -> None:
     assert client.request("GET", "/static/small.bin", ("Range", field)).status == 200

@@ -1,19 +1,14 @@
 """Properties of a whole connection, for any bytes, any split and any order of events; and both builds agree."""
 
-import json
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.replay import COMPILED as THIS_COMPILED
-from tests.fuzz.replay import CORPUS, LIMITS, Application, outcome, transcripts
+from tests.fuzz.replay import COMPILED, CORPUS, LIMITS, Application, outcome, transcripts
+from tests.support.builds import assert_builds_agree
 from tests.support.http1 import Dialogue, octets
 
 ROOT = Path(__file__).parents[2]
@@ -216,24 +211,7 @@ def test_the_corpus_reaches_what_it_is_for() -> None:
 
 
 def test_compiled_and_pure_builds_agree_on_every_event() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if THIS_COMPILED:
-        environment["PYTHONPATH"] = str(ROOT / "src")
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.replay"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    other: dict[str, Any] = json.loads(run.stdout)
-    if other["compiled"] == THIS_COMPILED:
-        pytest.skip("the installed package is not compiled")
-    mine = json.loads(json.dumps(transcripts()))
-    assert mine.keys() == other["transcripts"].keys()
-    for name, transcript in mine.items():
-        assert other["transcripts"][name] == transcript, name
+    assert_builds_agree("tests.fuzz.replay", COMPILED, transcripts())
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)

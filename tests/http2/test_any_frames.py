@@ -214,7 +214,7 @@ def test_any_frames_against_any_application(actions: list[Any], max_streams: int
             name, number = action
             lost = lost or name in ("lost", "cut")
             STEPS[name](dialogue, number)
-            dialogue.turn()
+            dialogue.flush_due()
             dialogue.collect()
         for handler in dialogue.handlers:
             check(handler)
@@ -223,7 +223,7 @@ def test_any_frames_against_any_application(actions: list[Any], max_streams: int
             assert dialogue.frames[-1] is over[-1]
             assert dialogue.wire.ended is not None
     dialogue.connection.connection_lost()
-    dialogue.turn()
+    dialogue.flush_due()
     for handler in dialogue.handlers:
         check(handler)
         assert handler.discards == ("start" not in handler.names)

@@ -127,7 +127,7 @@ def test_more_requests_than_are_answered_at_once() -> None:
     connection.receive_data(headers(301), dialogue.now)
     assert len(dialogue.handlers) == 64
     connection.receive_eof(dialogue.now)
-    dialogue.turn()
+    dialogue.flush_due()
     dialogue.collect()
     assert len(dialogue.handlers) == 151
     assert all(answer.content == b"ok" for answer in dialogue.answers.values())
@@ -139,7 +139,7 @@ def test_a_connection_that_ends_with_requests_in_its_backlog() -> None:
     dialogue = Dialogue(answer_at_once, max_streams=200)
     dialogue.connection.receive_data(b"".join(headers(n) for n in range(1, 300, 2)), dialogue.now)
     dialogue.connection.connection_lost()
-    dialogue.turn()
+    dialogue.flush_due()
     assert len(dialogue.handlers) == 64
     assert dialogue.connection.next_timeout() == NEVER
 
@@ -1101,7 +1101,7 @@ def test_the_end_of_a_client_behind_its_backlog() -> None:
     dialogue.connection.receive_data(b"".join(headers(n) for n in range(1, 140, 2)), dialogue.now)
     dialogue.connection.receive_eof(dialogue.now)
     assert all("peer closed" not in handler.names for handler in dialogue.handlers)
-    dialogue.turn()
+    dialogue.flush_due()
     assert len(dialogue.handlers) == 70
     assert all(handler.names[-1] == "peer closed" for handler in dialogue.handlers)
 

@@ -55,7 +55,7 @@ class Client:
                 self.dialogue.connection.receive_data(sent[i : i + size], self.dialogue.now)
                 i += size
                 n += 1
-            self.dialogue.turn()
+            self.dialogue.flush_due()
             received = self.dialogue.wire.take()
             if not sent and not received:
                 return

@@ -173,6 +173,33 @@ def test_h2load_over_tls(secure: ServerProcess) -> None:
         assert f"{count} succeeded, 0 failed, 0 errored" in report
 
 
+@needs("h2load")
+def test_certificates_are_renewed_under_load(authority: Authority, tmp_path: Path) -> None:
+    """h2load's connections come and go, and live on, while the files are replaced: no request fails."""
+    site = tmp_path / "site.pem"
+
+    def renew() -> None:
+        os.replace(authority.issue("localhost", "127.0.0.1", file="renewed.pem"), site)
+
+    renew()
+    arguments = ("--no-access-log", "--ssl-certfile", str(site), "--ssl-reload-interval", "0.05")
+    with start_server(*arguments, app="http2_app:app", app_dir=APPS) as running:
+        for round_ in range(1, 3):
+            load = [
+                subprocess.Popen(
+                    ["h2load", f"-c{clients}", "-m8", f"-n{count}", https(running, "told")],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                for clients, count in ((4, 2000), (60, 120))
+            ]
+            renew()
+            running.wait_for_log("New certificates: ", count=round_)
+            for each, count in zip(load, (2000, 120), strict=True):
+                report, _ = each.communicate(timeout=30)
+                assert f"{count} succeeded, 0 failed, 0 errored, 0 timeout" in report
+
+
 def test_httpx2_over_tls(secure: ServerProcess, authority: Authority) -> None:
     command = [sys.executable, "-c", HTTPX2, https(secure, "echo"), str(authority.file)]
     subprocess.run(command, check=True, timeout=60)

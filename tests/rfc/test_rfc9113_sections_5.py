@@ -20,6 +20,7 @@ from tests.support.http2 import (
     RST_STREAM,
     SETTINGS,
     STREAM_CLOSED,
+    TRAILERS,
     WINDOW_UPDATE,
     Dialogue,
     block,
@@ -37,8 +38,6 @@ from tests.support.http2 import (
     stream_error,
     window,
 )
-
-TRAILERS = [(b"x-trailer", b"t")]
 
 
 def cut(dialogue: Dialogue) -> None:

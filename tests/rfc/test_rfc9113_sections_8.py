@@ -16,6 +16,7 @@ from tests.support.http2 import (
     PROTOCOL_ERROR,
     PUSH_PROMISE,
     RST_STREAM,
+    TRAILERS,
     Dialogue,
     block,
     data,
@@ -25,8 +26,6 @@ from tests.support.http2 import (
     settings,
     stream_error,
 )
-
-TRAILERS = [(b"x-trailer", b"t")]
 
 
 def without(name: bytes) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.config import ConfigError, Logging
-from tidegate.server.access_log import ATOMS, AccessLog, AccessRecord, escape, request_id
+from tidegate.server.access_log import ATOMS, AccessLog, AccessRecord, escape, request_id, selection
 
 HEADERS = [(b"host", b"a"), (b"user-agent", b'x "y" \x1b[31m\n'), (b"accept", b"*/*")]
 
@@ -152,3 +152,30 @@ def test_an_ill_formed_id_is_not(value: bytes) -> None:
 
 def test_ids_are_made_anew() -> None:
     assert len({request_id([(b"x-request-id", b"taken")], None) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "status", "draw", "expected"),
+    [
+        (Logging(access_log_sample=0.5), "/", 200, 0.4, True),
+        (Logging(access_log_sample=0.5), "/", 200, 0.5, False),
+        (Logging(access_log_sample=0.0), "/", 404, 0.0, False),
+        (Logging(access_log_sample=0.0), "/", 500, 0.9, True),  # what failed is always logged
+        (Logging(access_log_sample=0.0), "/", 0, 0.9, True),
+        (Logging(access_log_exclude=("/healthz",)), "/healthz", 200, 0.0, False),
+        (Logging(access_log_exclude=("/healthz",)), "/healthz", 500, 0.0, False),
+        (Logging(access_log_exclude=("/healthz",)), "/healthz/x", 200, 0.9, True),
+        (Logging(access_log_exclude=("/static/",)), "/static/x", 200, 0.0, False),
+        (Logging(access_log_exclude=("/static/",)), "/static", 200, 0.9, True),
+    ],
+)
+def test_which_requests_are_logged(
+    settings: Logging, path: str, status: int, draw: float, expected: bool
+) -> None:
+    selects = selection(settings, lambda: draw)
+    assert selects is not None
+    assert selects(path, status) is expected
+
+
+def test_without_a_sample_nothing_is_asked() -> None:
+    assert selection(Logging()) is None

@@ -98,6 +98,28 @@ def test_a_connection_idle_between_requests_is_closed_silently(server):
     assert 0.9 < after < 1.0 + LATE
 
 
+def test_a_request_that_a_late_loop_has_not_read_is_answered(server):
+    blocked = threading.Event()
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/block":
+            blocked.set()
+            time.sleep(1.6)  # longer than keep_alive, and a tick
+        await ok(scope, receive, send)
+
+    server.app = app
+    with server.client() as idle:
+        assert idle.request().body == b"ok"
+        (waiting,) = server.server._acceptor.connections
+        eventually(lambda: waiting.idle_since < float("inf"))  # its clock runs
+        with server.client() as busy:
+            busy.send_request("GET", "/block")
+            assert blocked.wait(5)
+            idle.send_request("POST", "/", body=b"once")
+            assert busy.read_response().body == b"ok"
+            assert idle.read_response().body == b"ok"
+
+
 def test_a_head_that_is_not_complete_in_time_is_a_408(server):
     with server.client() as client:
         client.send(b"GET / HTTP/1.1\r\n")

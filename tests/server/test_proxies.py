@@ -3,16 +3,19 @@
 import json
 import logging
 import socket
+import ssl
 import struct
 import threading
 import time
 
 import pytest
 
+import tests.support.http2 as h2
 from tests.support.inprocess import serving
 from tests.support.process import start_server
+from tests.support.tls import Authority
 from tests.support.wire import UnixClient
-from tidegate.config import Bind, Proxies
+from tidegate.config import TLS, Bind, Proxies
 from tidegate.net.proxy_protocol import SIGNATURE
 
 KEYS = ("client", "server", "scheme", "path", "root_path")
@@ -277,6 +280,63 @@ def test_one_address_with_and_one_without():
         assert ask(server.client(), head=v2(0x21, 0x11, V2_CLIENT))["client"] == ["203.0.113.7", 5001]
         server.port = server.server.addresses[1][1]
         assert ask(server.client())["client"][0] == "127.0.0.1"
+
+
+def behind_header(server, authority, head, *alpn):
+    """A TLS connection whose ClientHello comes in the PROXY header's own segment."""
+    connection = socket.create_connection((server.host, server.port), timeout=10)
+    connection.sendall(head, socket.MSG_MORE)
+    return authority.client_context(*alpn).wrap_socket(connection, server_hostname="localhost")
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_tls_behind_a_proxy_header(tmp_path, loop):
+    """As a balancer forwards it that does not look into it."""
+    authority = Authority(tmp_path)
+    settings = TLS(certfile=(str(authority.issue("localhost")),))
+    binds = (Bind.parse("https://127.0.0.1:0?proxy-protocol=any"),)
+    with serving(origin, loop=loop, tls=settings, binds=binds) as server:
+        for head in (V1_CLIENT, v2(0x21, 0x11, V2_CLIENT)):
+            with behind_header(server, authority, head) as client:
+                client.sendall(REQUEST)
+                answer = b""
+                while not answer.endswith(b"}"):
+                    answer += client.recv(65536)
+                found = json.loads(answer.partition(b"\r\n\r\n")[2])
+                assert (found["client"], found["scheme"]) == (["203.0.113.7", 5001], "https")
+            with behind_header(server, authority, head, "h2") as client:
+                assert client.selected_alpn_protocol() == "h2"
+                client.sendall(h2.PREFACE + h2.settings() + h2.SETTINGS_ACK + h2.headers(1))
+                parser, content = h2.FrameParser(), b""
+                while not content:
+                    frames = parser.receive(client.recv(65536))
+                    content = b"".join(each.payload for each in frames if each.kind == h2.DATA)
+                assert json.loads(content)["client"] == ["203.0.113.7", 5001]
+        # Without the header, a ClientHello is none.
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            behind_header(server, authority, b"")
+        assert server.loop_errors == []
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_redirecting_address_behind_a_proxy_header(tmp_path, loop):
+    """What it says of the client goes into the log; where to, the request and the options say."""
+    site = str(Authority(tmp_path).issue("localhost"))
+    binds = (Bind.parse("redirect://127.0.0.1:0?proxy-protocol=v2"), Bind(port=0, scheme="https"))
+    for port, shown in ((443, "example.com"), (8443, "example.com:8443")):
+        settings = TLS(certfile=(site,), redirect_port=port)
+        with serving(origin, loop=loop, tls=settings, binds=binds) as server:
+            client = server.client()
+            client.send(v2(0x21, 0x11, V2_CLIENT) + b"GET /a?b HTTP/1.1\r\nHost: example.com:80\r\n\r\n")
+            response = client.read_response()
+            assert response.status == 308
+            assert response.header("location") == f"https://{shown}/a?b".encode()
+            bare = server.client()
+            bare.send(REQUEST)
+            with pytest.raises(ConnectionError):  # no request without a header is answered
+                bare.read_response()
+            assert server.called == 0
+            assert server.loop_errors == []
 
 
 def test_proxy_headers_on_a_unix_socket(tmp_path):

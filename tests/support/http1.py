@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
+from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import RequestError
 from tidegate.http.fields import response_fields
@@ -29,7 +30,7 @@ class RecordingWire(Wire):
         self.ended: str | None = None
         self.flushes_wanted = 0
         self.timeouts_changed = 0
-        self.connection: H1Connection | None = None
+        self.connection: Connection | None = None
 
     @property
     def sent(self) -> bytes:
@@ -148,6 +149,7 @@ class RecordingHandler(StreamHandler):
 
 
 Script = Callable[[RecordingHandler], None]
+C = TypeVar("C", bound=Connection)
 
 
 def answer_at_once(handler: RecordingHandler) -> None:
@@ -155,15 +157,16 @@ def answer_at_once(handler: RecordingHandler) -> None:
     handler.answer()
 
 
-class Dialogue:
-    """A connection, and everything that it did. `now` is its clock, `limits` those of `H1Limits`."""
+class BaseDialogue(Generic[C]):
+    """A connection of either version, and everything that it did. `now` is its clock."""
+
+    connection: C
 
     def __init__(
         self,
         script: Script | None = None,
         refuse: RequestError | None = None,
         handler_class: type[RecordingHandler] = RecordingHandler,
-        **limits: Any,
     ) -> None:
         self.wire = RecordingWire()
         self.handlers: list[RecordingHandler] = []
@@ -172,9 +175,12 @@ class Dialogue:
         self.refuse = refuse
         self.handler_class = handler_class
         self.now = 1000.0
-        self.connection = H1Connection(
+
+    def connect(self, connection: type[C], limits: Any) -> None:
+        """Begin the `connection` that is spoken to."""
+        self.connection = connection(
             self.wire,
-            H1Limits(**limits),
+            limits,
             ResponseDefaults(None, False, ()),
             self._open_handler,
             lambda error, head: self.refusals.append((error, head)),
@@ -195,18 +201,7 @@ class Dialogue:
         """The latest request's."""
         return self.handlers[-1]
 
-    def receive(self, *pieces: bytes) -> "Dialogue":
-        """Bytes of the client."""
-        for piece in pieces:
-            self.connection.receive_data(piece, self.now)
-        return self
-
-    def receive_eof(self) -> "Dialogue":
-        """The client ends its side."""
-        self.connection.receive_eof(self.now)
-        return self
-
-    def wait(self, seconds: float) -> "Dialogue":
+    def wait(self, seconds: float) -> Self:
         """Let time pass as the timer wheel does: late, and only where something is due."""
         until = self.now + seconds
         while (due := self.connection.next_timeout()) <= until:
@@ -221,6 +216,31 @@ class Dialogue:
         while self.wire.flushes_wanted:
             self.wire.flushes_wanted -= 1
             self.connection.flush_due()
+
+
+class Dialogue(BaseDialogue[H1Connection]):
+    """HTTP/1.1; `limits` are those of `H1Limits`."""
+
+    def __init__(
+        self,
+        script: Script | None = None,
+        refuse: RequestError | None = None,
+        handler_class: type[RecordingHandler] = RecordingHandler,
+        **limits: Any,
+    ) -> None:
+        super().__init__(script, refuse, handler_class)
+        self.connect(H1Connection, H1Limits(**limits))
+
+    def receive(self, *pieces: bytes) -> Self:
+        """Bytes of the client."""
+        for piece in pieces:
+            self.connection.receive_data(piece, self.now)
+        return self
+
+    def receive_eof(self) -> Self:
+        """The client ends its side."""
+        self.connection.receive_eof(self.now)
+        return self
 
 
 def octets(data: bytes) -> list[bytes]:

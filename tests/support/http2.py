@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import hpack
 
-from tests.support.http1 import CLOSED, LINGERING, RecordingHandler, RecordingWire, Script, octets
-from tidegate.http.defaults import ResponseDefaults
+from tests.support.http1 import CLOSED, LINGERING, BaseDialogue, RecordingHandler, Script, octets
 from tidegate.http.errors import RequestError
-from tidegate.http.head import NO_CONTENT, RequestHead
-from tidegate.http.stream import Stream, StreamHandler
+from tidegate.http.head import NO_CONTENT
 from tidegate.http2.connection import H2Connection
 from tidegate.http2.limits import H2Limits
 
@@ -44,6 +42,7 @@ GET: list[tuple[bytes, bytes]] = [
     (b":authority", b"h"),
 ]
 POST: list[tuple[bytes, bytes]] = [(b":method", b"POST"), *GET[1:]]
+TRAILERS = [(b"x-trailer", b"t")]
 
 
 # What a client sends
@@ -273,8 +272,8 @@ class Answer:
             self.ended = received.ends_stream
 
 
-class Dialogue:
-    """A connection, and everything that it did. `now` is its clock, `limits` those of `H2Limits`.
+class Dialogue(BaseDialogue[H2Connection]):
+    """HTTP/2; `limits` are those of `H2Limits`.
 
     `frames` holds every frame that the client has received, `answers` what they make of each stream.
     """
@@ -289,55 +288,22 @@ class Dialogue:
         handler_class: type[RecordingHandler] = RecordingHandler,
         **limits: Any,
     ) -> None:
-        self.wire = RecordingWire()
-        self.handlers: list[RecordingHandler] = []
-        self.refusals: list[tuple[RequestError, RequestHead | None]] = []
-        self.script = script
-        self.refuse = refuse
-        self.handler_class = handler_class
-        self.now = 1000.0
+        super().__init__(script, refuse, handler_class)
         self.parser = FrameParser()
         self.frames: list[Frame] = []
         self.answers: dict[int, Answer] = {}
-        self.connection = H2Connection(
-            self.wire,
-            H2Limits(**limits),
-            ResponseDefaults(None, False, ()),
-            self._open_handler,
-            lambda error, head: self.refusals.append((error, head)),
-            self.now,
-        )
-        self.wire.connection = self.connection  # type: ignore[assignment]
+        self.connect(H2Connection, H2Limits(**limits))
         if greet:
             self.receive(PREFACE + settings(*client), SETTINGS_ACK)
             self.frames.clear()
 
-    def _open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
-        if self.refuse is not None:
-            raise self.refuse
-        handler = self.handler_class(stream, head, self.script)
-        handler.refusals = self.refusals
-        self.handlers.append(handler)
-        return handler
-
-    @property
-    def handler(self) -> RecordingHandler:
-        """The latest request's."""
-        return self.handlers[-1]
-
-    def receive(self, *pieces: bytes) -> "Dialogue":
+    def receive(self, *pieces: bytes) -> Self:
         """Bytes of the client; what the connection writes is read, and the event loop goes round."""
         for piece in pieces:
             self.connection.receive_data(piece, self.now)
-            self.turn()
+            self.flush_due()
             self.collect()
         return self
-
-    def turn(self) -> None:
-        """Run the callbacks that `flush_soon` asked for, until there are none."""
-        while self.wire.flushes_wanted:
-            self.wire.flushes_wanted -= 1
-            self.connection.flush_due()
 
     def collect(self) -> list[Frame]:
         """The frames that were written since the last time, checked."""
@@ -349,14 +315,8 @@ class Dialogue:
                 self.answers.setdefault(each.stream_id, Answer()).receive(each)
         return received
 
-    def wait(self, seconds: float) -> "Dialogue":
-        """Let time pass as the timer wheel does: late, and only where something is due."""
-        until = self.now + seconds
-        while (due := self.connection.next_timeout()) <= until:
-            self.now = max(self.now, due)
-            self.connection.handle_timeout(self.now)
-            assert self.connection.next_timeout() > self.now, "due again at once"
-        self.now = until
+    def wait(self, seconds: float) -> Self:
+        super().wait(seconds)
         self.collect()
         return self
 

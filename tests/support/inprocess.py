@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -92,8 +93,11 @@ class Serving:
         self.loop.call_soon_threadsafe(function)
 
     def reset(self) -> None:
-        """Forget the test before."""
+        """Forget the test before, once its connections have ended: else it might still be answered in the next."""
         self.close_clients()
+        deadline = time.monotonic() + 5
+        while self.server is not None and self.server.open_connections and time.monotonic() < deadline:
+            time.sleep(0.001)
         self.app = None
         self.called = 0
         self.escaped = []

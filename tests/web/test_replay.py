@@ -1,38 +1,13 @@
 """Both builds make the same of one kept corpus."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.support.builds import assert_builds_agree
 from tests.web.replay import COMPILED, CORPUS, PARSERS, results
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_both_builds_agree() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if COMPILED:
-        environment["PYTHONPATH"] = str(ROOT / "src")
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.web.replay"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    other: dict[str, Any] = json.loads(run.stdout)
-    if other["compiled"] == COMPILED:
-        pytest.skip("the installed package is not compiled")
-    mine = json.loads(json.dumps(results()))
-    assert mine.keys() == other["results"].keys()
-    for name, result in mine.items():
-        assert other["results"][name] == result, name
+    assert_builds_agree("tests.web.replay", COMPILED, results())
 
 
 def test_the_corpus_has_what_each_parser_takes_and_what_it_refuses() -> None:

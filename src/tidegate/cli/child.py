@@ -14,9 +14,15 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tidegate.cli.logging import reopen_log_files, set_up_logging
+from tidegate.cli.logging import (
+    log_all_as_json,
+    log_traceback,
+    logs_json,
+    reopen_log_files,
+    set_up_logging,
+)
 from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, leave, load_environment, serve
 from tidegate.config import ConfigError
 from tidegate.net.share import Share
@@ -24,6 +30,9 @@ from tidegate.server.loader import LoadError, load_application
 from tidegate.supervisor.channel import Channel, Drain, Ended, Fork, Forked, Message, Start
 from tidegate.supervisor.child import Link, SupervisedServer, prepare
 from tidegate.supervisor.title import set_title
+
+if TYPE_CHECKING:
+    from tidegate.metrics.recorder import Recorder
 
 logger = logging.getLogger("tidegate")
 
@@ -37,6 +46,7 @@ def work(connection: socket.socket, app: Any = None) -> int:
         sys.path[:] = start.search_path
         config = start.config
         set_title(f"{start.name} [{config.app}]")
+        recorder = recorder_of(descriptors.pop()) if start.measured else None
         share = None
         if start.place is not None:
             table = descriptors.pop()
@@ -55,9 +65,21 @@ def work(connection: socket.socket, app: Any = None) -> int:
             name=start.name,
             link=link,
             reopen_logs=reopen_log_files,
+            recorder=recorder,
         )
     except (EOFError, KeyboardInterrupt):
         return INTERRUPTED
+
+
+def recorder_of(descriptor: int) -> "Recorder":
+    """What counts in the memory of `descriptor`."""
+    from tidegate.metrics.recorder import Recorder
+    from tidegate.metrics.region import Region
+
+    region = Region(descriptor)
+    recorder = Recorder(region)
+    region.close()
+    return recorder
 
 
 def fork_workers(connection: socket.socket) -> int:
@@ -67,6 +89,9 @@ def fork_workers(connection: socket.socket) -> int:
         app = server.load()
         forked = server.run()
     except LoadError as error:
+        if logs_json():
+            log_traceback(str(error), error.traceback)
+            return APPLICATION
         sys.stderr.write(error.traceback or "")
         print(f"tidegate: error: {error}", file=sys.stderr)
         return APPLICATION
@@ -98,6 +123,8 @@ class ForkServer:
         sys.path[:] = start.search_path
         set_title(f"{start.name} [{config.app}]")
         set_up_logging(config.logging)
+        if logs_json():
+            log_all_as_json()
         load_environment(config)
         app = load_application(start.config.app, config.app_dir, config.factory)
         if threading.active_count() > 1:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from configparser import Error as INIError
 from contextlib import nullcontext
@@ -101,6 +102,46 @@ def set_up_logging(settings: Logging) -> None:
         logger.handlers[:] = [handler]
         logger.setLevel(level)
         logger.propagate = False
+
+
+def log_all_as_json() -> None:
+    """In a process of ours: what no logger of the user's takes comes as JSON too.
+
+    That is what loggers without a handler would write as text (warnings and worse), Python's warnings, and exceptions
+    that nobody caught.
+    """
+    last = logging.StreamHandler(sys.stderr)
+    last.setLevel(logging.WARNING)
+    last.setFormatter(JSONFormatter())
+    logging.lastResort = last
+    logging.captureWarnings(True)
+    error = logging.getLogger("tidegate.error")
+
+    def uncaught(kind: Any, value: Any, traceback: Any) -> None:
+        error.critical("An exception that nobody caught", exc_info=(kind, value, traceback))
+
+    def uncaught_in_thread(arguments: Any) -> None:
+        if arguments.exc_type is not SystemExit:
+            name = "unknown" if arguments.thread is None else arguments.thread.name
+            found = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
+            error.error("An exception in thread %s", name, exc_info=found)
+
+    sys.excepthook = uncaught
+    threading.excepthook = uncaught_in_thread
+
+
+def logs_json() -> bool:
+    """Whether the log is written as JSON: then nothing else is to be."""
+    handlers = logging.getLogger("tidegate").handlers
+    return any(isinstance(handler.formatter, JSONFormatter) for handler in handlers)
+
+
+def log_traceback(message: str, traceback: str | None) -> None:
+    """Log an error with a traceback that is text already."""
+    logger = logging.getLogger("tidegate.error")
+    record = logger.makeRecord(logger.name, logging.ERROR, "", 0, message, (), None)
+    record.exc_text = traceback
+    logger.handle(record)
 
 
 def reopen_log_files() -> None:

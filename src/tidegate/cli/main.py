@@ -5,7 +5,9 @@ configuration, 3 where the application failed to load or to start.
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -36,9 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def leave(code: int) -> NoReturn:
     """End the process with `code`, also where a thread of the application's will not end."""
-    import signal
-    import threading
-
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it is ending already
     stuck = [
@@ -100,20 +99,31 @@ def start(app: Any, config: Config, load: "Callable[[], Config] | None" = None) 
 
 def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, **options: Any) -> int:
     """Serve `app` in this process until asked to stop, by a Server with `options`; returns the exit code."""
-    from tidegate.cli.logging import set_up_logging
+    from tidegate.cli.logging import log_all_as_json, log_traceback, logs_json, set_up_logging
     from tidegate.server import BindError, Server, ShutdownError, StartupError
     from tidegate.server.loader import LoadError, call_factory
     from tidegate.server.loop import run as run_loop
 
     try:
         set_up_logging(config.logging)
+        if logs_json():
+            log_all_as_json()
         load_environment(config)
         if config.factory and not isinstance(app, str):
             app = call_factory(app, getattr(app, "__qualname__", type(app).__qualname__))
-        run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
+        bind = config.admin_bind
+        if bind is not None and server_class is None:
+            from tidegate.cli.admin import serve_with_admin
+
+            serve_with_admin(app, config, bind)
+        else:
+            run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
     except (ConfigError, BindError) as error:
         return _fail(error, CONFIGURATION)
     except LoadError as error:
+        if logs_json():
+            log_traceback(str(error), error.traceback)
+            return APPLICATION
         sys.stderr.write(error.traceback or "")
         return _fail(error, APPLICATION)
     except StartupError as error:
@@ -163,6 +173,8 @@ def check(config: Config) -> None:
         Listening(config, config.binds, http2=config.http2)
     if config.reload:
         _check_installed("--reload", "watchfiles", "tidegate[reload]")
+    if config.observability.otel:
+        _check_installed("--otel", "opentelemetry", "tidegate[otel]")
     if config.loop == "uvloop":
         _check_installed("--loop", "uvloop", "uvloop")
 
@@ -183,18 +195,21 @@ def version() -> str:
 
 
 def _serve_alone(app: Any, config: Config) -> int:
-    """Without a supervisor: a service manager's sockets are this process's own."""
+    """Without a supervisor: a service manager's sockets are this process's own, and so is USR1."""
+    from tidegate.cli.logging import reopen_log_files
     from tidegate.supervisor.sockets import activated
     from tidegate.supervisor.upgrade import activated_config
 
     descriptors = activated(os.environ)
     if descriptors:
         config = replace(config, binds=activated_config(config, descriptors))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, lambda number, frame: reopen_log_files())
     return serve(app, config)
 
 
 def _supervise(app: Any, config: Config, load: "Callable[[], Config] | None") -> int:
-    from tidegate.cli.logging import reopen_log_files, set_up_logging
+    from tidegate.cli.logging import log_all_as_json, logs_json, reopen_log_files, set_up_logging
     from tidegate.supervisor.host import Commands, Host
     from tidegate.supervisor.sockets import activated
     from tidegate.supervisor.upgrade import Predecessor, activated_config
@@ -203,6 +218,8 @@ def _supervise(app: Any, config: Config, load: "Callable[[], Config] | None") ->
         option = "reload" if config.reload else "workers"
         raise ConfigError(f"{option}: it starts new processes: give the application as module:attribute")
     set_up_logging(config.logging)
+    if logs_json():
+        log_all_as_json()
     predecessor = Predecessor.find(os.environ)
     descriptors = predecessor.activated if predecessor is not None else activated(os.environ)
     config = replace(config, app=app)
@@ -339,6 +356,11 @@ def _cwd() -> "Path":
 
 
 def _fail(error: Exception | str, code: int) -> int:
+    from tidegate.cli.logging import log_traceback, logs_json
+
+    if logs_json():
+        log_traceback(str(error), None)
+        return code
     print(f"tidegate: error: {error}", file=sys.stderr)
     return code
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from tidegate.config.bind import ADDRESS_FORMS, PROXY_PROTOCOLS, Address, Bind
 from tidegate.config.edge import Edge
 from tidegate.config.limits import Limits, Timeouts
+from tidegate.config.observability import Observability
 from tidegate.config.option import (
     Choice,
     ConfigError,
@@ -22,6 +23,7 @@ from tidegate.config.option import (
     HeaderField,
     ImportString,
     Integer,
+    Number,
     Option,
     Seconds,
     Section,
@@ -44,6 +46,7 @@ __all__ = [
     "Edge",
     "Limits",
     "Logging",
+    "Observability",
     "Option",
     "Proxies",
     "Timeouts",
@@ -169,6 +172,17 @@ class Logging(Section):
         none="none",
     )
     access_log: bool = option(True, Flag(), "Log each request when it is complete.")
+    access_log_sample: float = option(
+        1.0,
+        Number(0.0, 1.0),
+        "Log this share of the requests, such as 0.01; those that end with 5xx, or without an answer, always.",
+    )
+    access_log_exclude: tuple[str, ...] = option(
+        (),
+        Text("PATH", r"/[^\s?#]*", "a path, such as /healthz"),
+        "Do not log requests for this path; nor those below it where it ends with a slash.",
+        repeatable=True,
+    )
     format: str = option(
         "text", Choice("text", "json"), "Write log lines as text or as JSON.", name="log_format"
     )
@@ -318,6 +332,7 @@ class Config(Section):
     logging: Logging = field(default_factory=Logging)
     tls: TLS = field(default_factory=TLS)
     edge: Edge = field(default_factory=Edge)
+    observability: Observability = field(default_factory=Observability)
 
     def __post_init__(self) -> None:
         Section.__post_init__(self)
@@ -340,6 +355,23 @@ class Config(Section):
                 raise ConfigError(f"bind: {address} is there twice: leave one out")
         if not self.proxies.trusted and any(self.proxy_protocol_of(bind) != "off" for bind in self.binds):
             raise ConfigError("proxy_protocol: nobody is trusted to use it: give --forwarded-allow-ips")
+        _ = self.admin_bind
+
+    @property
+    def admin_bind(self) -> Bind | None:
+        """Where metrics are told; None where nowhere. Raises ConfigError."""
+        text = self.observability.admin
+        if text is None:
+            return None
+        try:
+            bind = Bind.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"admin: {error}") from None
+        if bind.scheme not in ("", "http") or bind.proxy_protocol or bind.kind == "fd":
+            raise ConfigError(f"admin: {text!r} is not HOST:PORT, [IPv6]:PORT or unix:PATH")
+        if bind.kind == "tcp":
+            self.observability.check_host(bind.host)
+        return dataclasses.replace(bind, scheme="http")
 
     def proxy_protocol_of(self, bind: Bind) -> str:
         """The version of the PROXY protocol that is spoken at this address."""
@@ -366,6 +398,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "logging": Logging,
     "tls": TLS,
     "edge": Edge,
+    "observability": Observability,
 }
 """What `Config` holds beside its own options, by attribute."""
 

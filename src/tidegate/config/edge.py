@@ -272,7 +272,7 @@ class Edge(Section):
         256, Integer(1, 65536), "Most static files that are kept open, or in memory, between requests."
     )
     static_memory: int = option(
-        32 * 2**20, Size(), "Most octets of small static files (up to 64 KiB each) that are kept in memory."
+        32 * 2**20, Size(), "Most octets of small static files (up to 32 KiB each) that are kept in memory."
     )
     compress: tuple[str, ...] = option(
         (),

@@ -23,7 +23,7 @@ from tidegate.http.date import format_date
 from tidegate.http.head import RequestHead, ResponseHead
 
 VALID = 1.0  # seconds
-MAX_IN_MEMORY = 1 << 16  # octets of one file
+MAX_IN_MEMORY = 1 << 15  # octets of one file
 INDEX = "index.html"
 WELL_KNOWN = ".well-known"
 CODINGS = tuple(SUFFIXES)

@@ -88,8 +88,8 @@ class StaticExchange(EdgeAnswer):
                 return
             if ranges and not preconditions.range_applies(chosen.etag, chosen.last_modified):
                 ranges = b""
-        # §14.2: only GET has ranges.
-        if ranges and method == "GET" and ranges[:6].lower() == b"bytes=":
+        # §14.2: only GET has ranges; other units than octets count for nothing.
+        if len(ranges) > 6 and method == "GET" and ranges[:6].lower() == b"bytes=":
             self._answer_ranges(chosen, ranges)
         else:
             self._send_representation(chosen, chosen.head)

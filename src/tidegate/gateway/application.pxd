@@ -24,6 +24,7 @@ cdef class Exchange(Receiver):
     cdef public int status
     cdef public double started_at
     cdef public double first_byte_at
+    cdef public double ended_at
 
     cdef void _open(self, Gateway gateway, Stream stream, RequestHead request, Peers peers) except *
     cpdef void reserve(self) except *

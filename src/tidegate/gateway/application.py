@@ -39,6 +39,7 @@ class Exchange(Receiver):
         "_since_yield",
         "_stream",
         "_writing_paused",
+        "ended_at",
         "first_byte_at",
         "peers",
         "request",
@@ -62,6 +63,8 @@ class Exchange(Receiver):
         self.status = 0
         self.started_at = 0.0
         self.first_byte_at = 0.0
+        # Where that is known without another look at the clock.
+        self.ended_at = 0.0
 
     def reserve(self) -> None:
         """Take a place among the concurrent exchanges now, before `start`: others of the same read are to see it."""
@@ -73,7 +76,7 @@ class Exchange(Receiver):
     def start(self) -> None:
         gateway = self._gateway
         self.discarded()
-        if gateway.access_log is not None:
+        if gateway.access_log is not None and self.started_at == 0:
             self.started_at = perf_counter()
         call = ApplicationCall(gateway, self)
         self._call = call

@@ -333,6 +333,8 @@ class HTTPExchange(Exchange):
                 self._trailers = []
             if self.started_at:
                 self.first_byte_at = perf_counter()
+                if not more:
+                    self.ended_at = self.first_byte_at
             self._stream.send_head(head)
         if self._content_left >= 0:
             self._content_left -= size

@@ -59,6 +59,7 @@ cdef class WebSocketExchange(MessageReceiver):
     cdef void _close(self, int code, str reason, int state) except *
     @cython.locals(connection=WebSocketConnection)
     cdef void _take_accept(self, object message) except *
+    cpdef void accepted(self) except *
     cdef object _forbid(self)
     @cython.locals(refusal=HTTPExchange)
     cdef void _refuse(self) except *

@@ -417,11 +417,15 @@ class WebSocketExchange(MessageReceiver):
         if self._writing_paused:
             connection.pause_writing()
         self._disarm()
+        self.accepted()
         self._stream.accept_tunnel(accepted + fields)
         if not connection.closed:
             self._arm(connection.next_timeout())
             if self._shutting_down:
                 self.shutdown_started()
+
+    def accepted(self) -> None:
+        """The application has accepted; for those that count."""
 
     def _forbid(self) -> Awaitable[None]:
         # ASGI www 2.5: closing before accepting is answered 403.

@@ -41,6 +41,8 @@ class Handshakes:
         # In the order in which they came.
         self._silent: dict[Handshake, None] = {}
         self._begun: dict[Handshake, None] = {}
+        # Told of each one's end, and whether it was a success.
+        self.ended: Callable[[bool], None] | None = None
 
     def __len__(self) -> int:
         return len(self._silent) + len(self._begun)
@@ -64,6 +66,8 @@ class Handshakes:
         self._begun[handshake] = None
 
     def remove(self, handshake: "Handshake") -> None:
+        if self.ended is not None and (handshake in self._silent or handshake in self._begun):
+            self.ended(handshake.succeeded)
         self._silent.pop(handshake, None)
         self._begun.pop(handshake, None)
 
@@ -155,6 +159,7 @@ class Handshake(TimedWire):
         "_socket",
         "_task",
         "since",
+        "succeeded",
     )
 
     def __init__(
@@ -169,6 +174,7 @@ class Handshake(TimedWire):
         self._needed = 1
         self._reading = False
         self._discarding = False
+        self.succeeded = False
         self.since = acceptor.wheel.now
         self._deadline = self.since + listener.certificates.settings.handshake_timeout
         listener.handshakes.add(self)
@@ -249,6 +255,7 @@ class Handshake(TimedWire):
                 options |= {"ssl_incoming_bio_size": BUFFER, "ssl_outgoing_bio_size": BUFFER}
                 transport, _ = await connect(listener.quiet_loop, self._factory, connected, **options)
                 context.look_for_kernel_tls(transport)
+            self.succeeded = True
         except OSError as error:
             logger.debug("A TLS handshake failed: %s", error or type(error).__name__)
             connected.close()

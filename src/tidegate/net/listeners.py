@@ -175,7 +175,9 @@ class Listener:
             server = (os.fsdecode(name), None)
         elif name[0] not in ("0.0.0.0", "::"):
             server = (name[0], name[1])
-        return functools.partial(TCPProtocol, self.acceptor, server, self.scheme, self.redirect_port)
+        return functools.partial(
+            self.acceptor.make_protocol, self.acceptor, server, self.scheme, self.redirect_port
+        )
 
     async def greeted(self, connected: socket.socket, factory: Callable[[], TCPProtocol]) -> None:
         """Serve a connection that was accepted, and read from, elsewhere; `factory` makes its protocol."""

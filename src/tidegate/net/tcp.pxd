@@ -17,6 +17,7 @@ cdef int OPEN, CLOSING, LINGERING, LOST
 
 cdef class Acceptor:
     cdef public object loop
+    cdef public object make_protocol
     cdef public TimerWheel wheel
     cdef public Gateway gateway
     cdef public H1Limits limits

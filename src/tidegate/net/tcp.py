@@ -76,6 +76,7 @@ class Acceptor:
         "limits",
         "linger",
         "loop",
+        "make_protocol",
         "max_connections",
         "open_http",
         "open_http2",
@@ -118,7 +119,12 @@ class Acceptor:
         secure_defaults: ResponseDefaults | None = None,
         tls_extension: Callable[[Any], dict[str, Any]] | None = None,
         open_http: OpenHTTP = HTTPExchange,
+        make_protocol: Callable[..., "TCPProtocol"] | None = None,
     ) -> None:
+        # Called as TCPProtocol is, for each connection.
+        self.make_protocol: Callable[..., TCPProtocol] = (
+            TCPProtocol if make_protocol is None else make_protocol
+        )
         self.loop = loop
         self.wheel = wheel
         self.gateway = gateway
@@ -549,6 +555,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
                     self._transport.abort()
                 return
         if self._state == OPEN and self._connection is not None:
+            if not unsent and self._connection.next_timeout() <= now and self._is_asked():
+                acceptor.wheel.schedule(self, UNSET)
+                return
             self._connection.handle_timeout(now)
             if self._state == OPEN and self._connection is not None:
                 due = self._connection.next_timeout()
@@ -557,6 +566,19 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         elif self._state == LINGERING and self._linger_until > now:
             after = self._linger_until
         acceptor.wheel.schedule(self, after)
+
+    def _is_asked(self) -> bool:
+        """Whether an idle connection has something to read: it is the loop that is late. To close it now would lose a
+        request, which for a POST proxies don't send again (RFC 9110 §9.2.2)."""
+        if self.idle_since == NEVER:
+            return False
+        connected = self._transport.get_extra_info("socket")
+        try:
+            return connected is not None and any(
+                fcntl.ioctl(connected.fileno(), termios.FIONREAD, b"\0\0\0\0")
+            )
+        except OSError:
+            return False
 
     def _queued_by_kernel(self) -> int:
         connected = self._transport.get_extra_info("socket")
@@ -661,7 +683,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     def close_idle(self) -> None:
         """Close, where it waits for a request, to make room for others."""
-        if self._connection is not None and self._state == OPEN:
+        if self._connection is not None and self._state == OPEN and not self._is_asked():
             self._connection.close_idle()
 
     def cut(self) -> None:

@@ -6,10 +6,10 @@ Whatever came from the network is escaped, so that nobody can forge a line or dr
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from random import getrandbits
+from random import getrandbits, random
 from typing import Any, Final
 
-from tidegate.config import ConfigError
+from tidegate.config import ConfigError, Logging
 
 INFO: Final = logging.INFO
 WELL_FORMED_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -111,6 +111,25 @@ class AccessLog:
         if self._json:
             entry.fields = dict(zip(self._names, values, strict=True))
         logger.handle(entry)
+
+
+def selection(settings: Logging, draw: Callable[[], float] = random) -> Callable[[str, int], bool] | None:
+    """Which requests are logged, by path and status; None for all.
+
+    What failed (5xx, or 0 for no answer) is not left to the sample; a path that is excluded is never logged.
+    """
+    share = settings.access_log_sample
+    paths = frozenset(settings.access_log_exclude)
+    below = tuple(path for path in settings.access_log_exclude if path.endswith("/"))
+    if share >= 1.0 and not paths:
+        return None
+
+    def selects(path: str, status: int) -> bool:
+        if path in paths or path.startswith(below):
+            return False
+        return status == 0 or 500 <= status <= 599 or share >= 1.0 or draw() < share
+
+    return selects
 
 
 def request_id(headers: Iterable[tuple[bytes, bytes]], header_name: bytes | None) -> str:

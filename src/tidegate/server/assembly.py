@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication
@@ -29,6 +30,8 @@ from tidegate.server.loader import detect_interface, load_application
 
 if TYPE_CHECKING:
     from tidegate.edge.edge import Edge
+    from tidegate.http.errors import RequestError
+    from tidegate.metrics.recorder import Recorder
 
 SERVER = b"tidegate"
 
@@ -44,6 +47,10 @@ def make_application(app: Any, config: Config) -> ASGIApplication:
         app = WSGIApplication(app, config.wsgi_threads)
     elif interface == "asgi2":
         app = ASGI2Application(app)
+    if config.observability.otel:
+        from tidegate.server.tracing import Traced
+
+        app = Traced(app)
     made: ASGIApplication = app
     return made
 
@@ -54,8 +61,16 @@ def make_gateway(
     loop: asyncio.AbstractEventLoop,
     lifespan: Lifespan,
     log: ExchangeLog,
+    recorder: "Recorder | None",
 ) -> Gateway:
-    return Gateway(
+    make: Callable[..., Gateway] = Gateway
+    completed = log.completed
+    if recorder is not None:
+        from tidegate.metrics.protocol import MeasuredGateway
+
+        make = partial(MeasuredGateway, recorder)
+        completed = both(recorder.completed, completed)
+    return make(
         app,
         loop,
         root_path=config.root_path,
@@ -65,7 +80,7 @@ def make_gateway(
         max_exchanges=config.limits.concurrency,
         cancel_after=config.cancel_on_disconnect,
         identify=log.identify,
-        access_log=log.completed,
+        access_log=completed,
     )
 
 
@@ -78,6 +93,7 @@ def make_acceptor(
     log: ExchangeLog,
     connections_changed: Callable[[], None],
     edge: "Edge | None",
+    recorder: "Recorder | None",
 ) -> Acceptor:
     limits, timeouts, proxies = config.limits, config.timeouts, config.proxies
     delay = None
@@ -96,6 +112,13 @@ def make_acceptor(
         from tidegate.net.tls import tls_extension
 
         extension = tls_extension
+    make_protocol = None
+    refused: Callable[[RequestError, RequestHead | None, Peers], None] = log.refused
+    if recorder is not None:
+        from tidegate.metrics.protocol import MeasuredProtocol
+
+        make_protocol = partial(MeasuredProtocol, recorder)
+        refused = both(recorder.refused, refused)
     handshakes = listening.max_handshakes
     body = -1 if limits.body is None else limits.body
     max_content = body if edge is None else edge.max_content
@@ -109,8 +132,9 @@ def make_acceptor(
         write_timeout=timeouts.write,
         write_buffer=limits.write_buffer,
         linger=timeouts.linger,
-        open_websocket=_websocket_opener(config, gateway),
-        request_refused=log.refused,
+        open_websocket=_websocket_opener(config, gateway, recorder),
+        request_refused=refused,
+        make_protocol=make_protocol,
         connections_changed=connections_changed,
         forwarding=forwarding,
         queue_delay=delay,
@@ -153,15 +177,35 @@ def _http2_opener(config: Config, max_content: int) -> OpenHTTP2:
     return open_http2
 
 
-def _websocket_opener(config: Config, gateway: Gateway) -> Callable[[Stream, RequestHead, Peers], Exchange]:
+def _websocket_opener(
+    config: Config, gateway: Gateway, recorder: "Recorder | None"
+) -> Callable[[Stream, RequestHead, Peers], Exchange]:
     settings: Any = None
+    make: Any = None
 
     def open_websocket(stream: Stream, head: RequestHead, peers: Peers) -> Exchange:
         from tidegate.gateway.websocket import WebSocketExchange
 
-        nonlocal settings
+        nonlocal settings, make
         if settings is None:
+            make = WebSocketExchange
+            if recorder is not None:
+                from tidegate.metrics.websocket import MeasuredWebSocketExchange
+
+                make = partial(MeasuredWebSocketExchange, recorder)
             settings = websocket_settings(config)
-        return WebSocketExchange(gateway, stream, head, peers, settings)
+        opened: Exchange = make(gateway, stream, head, peers, settings)
+        return opened
 
     return open_websocket
+
+
+def both(first: Callable[..., object], second: Callable[..., object] | None) -> Callable[..., None]:
+    """Calls both, if there are two."""
+
+    def call(*arguments: Any) -> None:
+        first(*arguments)
+        if second is not None:
+            second(*arguments)
+
+    return call

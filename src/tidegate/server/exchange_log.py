@@ -10,7 +10,7 @@ from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
 from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead
-from tidegate.server.access_log import AccessLog, AccessRecord, request_id
+from tidegate.server.access_log import AccessLog, AccessRecord, request_id, selection
 
 logger = logging.getLogger("tidegate")
 
@@ -22,6 +22,7 @@ class ExchangeLog:
         header = settings.request_id_header
         self._id_header = None if header is None else header.lower().encode("ascii")
         access = logging.getLogger("tidegate.access")
+        self._selects = selection(settings)
         self._requests: AccessLog | None = None
         self._sessions: AccessLog | None = None
         if settings.access_log and access.isEnabledFor(logging.INFO):
@@ -41,6 +42,8 @@ class ExchangeLog:
         logger.debug("Refused a request of %s with %d: %s", peers.client or "-", error.status, error.detail)
         if self._requests is not None:
             known = RequestHead() if request is None else request
+            if self._selects is not None and not self._selects(known.path, error.status):
+                return
             self._requests.log(
                 AccessRecord(
                     peers.client,
@@ -58,6 +61,8 @@ class ExchangeLog:
 
     def _completed(self, exchange: Any) -> None:
         request = exchange.request
+        if self._selects is not None and not self._selects(request.path, exchange.status):
+            return
         begun = exchange.started_at
         session = None if isinstance(exchange, HTTPExchange) else exchange
         log = self._requests if session is None else self._sessions

@@ -14,6 +14,7 @@ from tidegate.net.tcp import Acceptor
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from tidegate.config import TLS
     from tidegate.net.handshakes import Handshakes
@@ -65,6 +66,11 @@ class Listening:
     def handshakes(self) -> int:
         """How many have begun, and not ended."""
         return 0 if self._handshakes is None else len(self._handshakes)
+
+    def tell_handshakes(self, ended: "Callable[[bool], None]") -> None:
+        """Call `ended` at the end of each handshake, with whether it was a success."""
+        if self._handshakes is not None:
+            self._handshakes.ended = ended
 
     def make(
         self,

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,21 +17,22 @@ from tidegate.asgi import ASGIApplication
 from tidegate.config import Bind, Config
 from tidegate.gateway.application import Gateway
 from tidegate.gateway.lifespan import Lifespan, LifespanError
-from tidegate.http import head
 from tidegate.http.date import format_date
 from tidegate.net.delay import DelayProbe
 from tidegate.net.listeners import duplicate, open_listener
 from tidegate.net.share import Share
 from tidegate.net.timers import TimerWheel
 from tidegate.server.assembly import make_acceptor, make_application, make_gateway
+from tidegate.server.build import build_of, limits_of
 from tidegate.server.doors import Doors
 from tidegate.server.exchange_log import ExchangeLog
 from tidegate.server.listening import Listening
 from tidegate.server.notify import ServiceManager
-from tidegate.version import __version__
 
 if TYPE_CHECKING:
     from tidegate.edge.edge import Edge
+    from tidegate.metrics.recorder import Recorder
+    from tidegate.metrics.sampler import Sampler
     from tidegate.net.tcp import Acceptor
 
 logger = logging.getLogger("tidegate")
@@ -57,7 +57,7 @@ class Server:
     `sockets` are bound sockets to use in place of the configuration's addresses; they stay the caller's to close.
     `binds` says for each of them which address it was opened for; without it, the first of `config.binds`, or, where
     they are as many, the one in its place. From those of them that are `shared` other processes accept too: this one
-    accepts its `share`.
+    accepts its `share`. `recorder` counts what it does.
     Either `await serve()`, which returns once a shutdown is complete; or, inside a loop that runs already:
 
         async with Server(app, Config(binds=(Bind(port=0),))) as server:
@@ -75,8 +75,11 @@ class Server:
         binds: Sequence[Bind] | None = None,
         share: Share | None = None,
         shared: Sequence[socket.socket] = (),
+        recorder: "Recorder | None" = None,
     ) -> None:
         self._app = app
+        self._recorder = recorder
+        self._sampler: Sampler | None = None
         self._config = Config() if config is None else config
         self._given = sockets
         if binds is None:
@@ -95,6 +98,7 @@ class Server:
         self._wheel: TimerWheel | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
         self._delay_probe: DelayProbe | None = None
+        self._accepting_since = 0.0
         self._shutdown_asked = asyncio.Event()
         self._hurry = False
         self._drains_backlog = True
@@ -112,6 +116,11 @@ class Server:
     def requests_begun(self) -> int:
         """How many requests and WebSockets the application was called for."""
         return 0 if self._gateway is None else self._gateway.calls_begun
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves: its start is complete, and its end has not begun."""
+        return self._accepting_since > 0 and not self._shutdown_asked.is_set()
 
     def shutdown(self, *, drain_backlog: bool = True) -> None:
         """Ask for a graceful shutdown; asked a second time, for one now. Lifespan shutdown runs in both.
@@ -212,14 +221,22 @@ class Server:
         log = ExchangeLog(config.logging)
         wheel = TimerWheel(loop)
         wheel.start()
-        gateway = make_gateway(app, config, loop, lifespan, log)
+        gateway = make_gateway(app, config, loop, lifespan, log, self._recorder)
         if config.edge:
             # Loaded where there is something to do.
             from tidegate.edge.edge import Edge
 
             self._edge = Edge(config.edge, config.limits.body)
         acceptor = make_acceptor(
-            config, loop, wheel, gateway, listening, log, self._connections_changed, self._edge
+            config,
+            loop,
+            wheel,
+            gateway,
+            listening,
+            log,
+            self._connections_changed,
+            self._edge,
+            self._recorder,
         )
         doors = Doors(listening, acceptor, listening.https_port(sockets, self._binds), self._share)
         self._lifespan, self._wheel, self._gateway = lifespan, wheel, gateway
@@ -230,11 +247,32 @@ class Server:
             doors.put(bound, bind, origin, shared=origin in self._shared)
         listening.watch(loop)
         await doors.open()
+        self._accepting_since = time.time()
         self._keep_house()
+        if self._recorder is not None:
+            self._sample(loop, self._recorder, acceptor, gateway, listening)
         self._announce(loop)
         # What start-up left behind goes now, rather than in the middle of a request.
         gc.collect()
         _learn_heap_size()
+
+    def _sample(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        recorder: "Recorder",
+        acceptor: "Acceptor",
+        gateway: Gateway,
+        listening: Listening,
+    ) -> None:
+        from tidegate.metrics.protocol import connection_states
+        from tidegate.metrics.sampler import Sampler
+
+        listening.tell_handshakes(recorder.handshake_ended)
+
+        def look() -> tuple[Sequence[int], int]:
+            return connection_states(acceptor, listening.handshakes), len(gateway.calls)
+
+        self._sampler = Sampler(loop, recorder, look)
 
     async def _start_up(self, lifespan: Lifespan) -> None:
         startup = asyncio.ensure_future(lifespan.startup())
@@ -252,19 +290,11 @@ class Server:
             asked.cancel()
 
     def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
-        build = "pure Python" if (head.__file__ or "").endswith(".py") else "compiled"
         kind = type(loop).__module__.partition(".")[0]
-        version = ".".join(map(str, sys.version_info[:3]))
         for listener in [] if self._doors is None else self._doors.listeners:
             logger.info("Listening on %s", listener.describe())
-        logger.info(
-            "Tidegate %s (%s), Python %s, %s, process %d: ready",
-            __version__,
-            build,
-            version,
-            kind,
-            os.getpid(),
-        )
+        logger.info("Limits: %s", limits_of(self._config))
+        logger.info("%s, process %d: ready", build_of(kind), os.getpid())
 
     # --- while it serves
 
@@ -336,12 +366,17 @@ class Server:
             self._housekeeping.cancel()
         if self._delay_probe is not None:
             self._delay_probe.stop()
+        if self._sampler is not None:
+            self._sampler.stop()
         if self._edge is not None:
             self._edge.close()
         wheel.stop()
-        logger.info("Shutdown is complete")
+        self._announce_end()
         if not sound:
             raise ShutdownError("the application's lifespan shutdown failed")
+
+    def _announce_end(self) -> None:
+        logger.info("Shutdown is complete")
 
     async def _cancel(self, gateway: Gateway) -> None:
         gateway.cancelling = True

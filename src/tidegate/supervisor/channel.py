@@ -37,6 +37,12 @@ class Message:
     __slots__ = ()
 
 
+class Report(Message):
+    """Base of what workers and fork servers send: whole numbers, and nothing else."""
+
+    __slots__ = ()
+
+
 # --- to a worker
 
 
@@ -46,7 +52,8 @@ class Start(Message):
 
     `sockets` has each one's key and the index of its address in `config.binds`. The keys in `shared` are of those that
     all workers accept from, of which the worker at `place` of the table takes its share; where `place` is None there
-    is no table.
+    is no table. `measured` says that one more descriptor
+    follows all these: of the memory in which the worker counts.
     """
 
     config: Config
@@ -55,6 +62,7 @@ class Start(Message):
     sockets: list[tuple[int, int]]
     shared: Sequence[int] = ()
     place: int | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +112,12 @@ class Fork(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Ready(Message):
+class Ready(Report):
     """The application's startup is complete, and connections are accepted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Beat(Message):
+class Beat(Report):
     """The event loop turns. Connections that are open, requests begun so far, resident memory in octets."""
 
     connections: int
@@ -118,17 +126,17 @@ class Beat(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Dumped(Message):
+class Dumped(Report):
     """The stacks are in the log."""
 
 
 @dataclass(frozen=True, slots=True)
-class AskToLeave(Message):
+class AskToLeave(Report):
     """The worker was told to stop by somebody else (SIGTERM): replace it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forked(Message):
+class Forked(Report):
     """Of a fork server: the process id of what it forked."""
 
     number: int
@@ -136,7 +144,7 @@ class Forked(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(Message):
+class Ended(Report):
     """Of a fork server: the exit status of what it forked, negative for a signal."""
 
     number: int
@@ -147,7 +155,6 @@ KINDS: Final[tuple[type[Message], ...]] = (
     Start, Adopt, Release, Drain, Hurry, ReopenLogs, DumpStacks, Fork, Ready, Beat, Dumped, AskToLeave, Forked, Ended,
 )  # fmt: skip
 TAGS: Final = {kind: tag for tag, kind in enumerate(KINDS)}
-REPORTS: Final = frozenset({Ready, Beat, Dumped, AskToLeave, Forked, Ended})
 
 
 def encode(message: Message, descriptors: int = 0) -> bytes:
@@ -176,7 +183,7 @@ class Decoder:
         found: list[tuple[Message, list[int]]] = []
         while len(self._buffer) >= HEADER.size:
             tag, length, count = HEADER.unpack_from(self._buffer)
-            if tag >= len(KINDS) or (KINDS[tag] in REPORTS) != self._reports:
+            if tag >= len(KINDS) or issubclass(KINDS[tag], Report) != self._reports:
                 raise ChannelError(f"message {tag} is not known here")
             if length > (MAX_REPORT if self._reports else MAX_CONTENT):
                 raise ChannelError(f"a message of {length} octets")
@@ -198,7 +205,7 @@ def _decode(kind: type[Message], content: bytes) -> Message:
     try:
         fields = json.loads(content)
         message = kind(**fields)
-        if kind in REPORTS and not all(type(value) is int for value in fields.values()):
+        if issubclass(kind, Report) and not all(type(value) is int for value in fields.values()):
             raise ChannelError(f"{kind.__name__}: not numbers")
     except (ValueError, TypeError, RecursionError):
         raise ChannelError(f"{kind.__name__} is malformed") from None

@@ -9,16 +9,16 @@ import contextlib
 import faulthandler
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.config import Bind, Config
+from tidegate.metrics.memory import resident_memory
 from tidegate.net.share import Share
 from tidegate.server import Server, StartupError
 from tidegate.supervisor.channel import (
@@ -40,13 +40,15 @@ from tidegate.supervisor.channel import (
 from tidegate.supervisor.supervisor import DUMP_SIGNAL
 from tidegate.supervisor.worker import Plan
 
+if TYPE_CHECKING:
+    from tidegate.metrics.recorder import Recorder
+
 logger = logging.getLogger("tidegate")
 
 BEAT: Final = 1.0  # seconds between beats, at most
 BEATS: Final = 4  # in the time after which their absence is told
 MAX_TASKS: Final = 100  # of which the stack is written
 MAX_FRAMES: Final = 64
-PAGE: Final = resource.getpagesize()
 # What supervisors act on, and terminals and `pkill` send to whole groups of processes.
 DEAF_TO: Final = (
     signal.SIGHUP,
@@ -114,7 +116,7 @@ class Link:
             if loop is None or handler is None:
                 self._early.append((message, descriptors))
         if isinstance(message, DumpStacks):
-            faulthandler.dump_traceback(sys.__stderr__ or sys.stderr, all_threads=True)
+            log_threads()
             if loop is not None:
                 log_tasks(loop)
             self.send(Dumped())
@@ -145,11 +147,14 @@ class SupervisedServer(Server):
         name: str,
         link: Link,
         reopen_logs: Callable[[], None],
+        recorder: "Recorder | None" = None,
     ) -> None:
         self._keys = dict(zip(keys, sockets, strict=True))
         self._shared_keys = shared if share is not None else []
         given = [each for key, each in self._keys.items() if key in self._shared_keys]
-        super().__init__(app, config, sockets=sockets, binds=binds, share=share, shared=given)
+        super().__init__(
+            app, config, sockets=sockets, binds=binds, share=share, shared=given, recorder=recorder
+        )
         self._name = name
         self._link = link
         self._reopen_logs = reopen_logs
@@ -233,14 +238,15 @@ def prepare() -> None:
     faulthandler.register(DUMP_SIGNAL, file=sys.__stderr__ or sys.stderr, all_threads=True)
 
 
-def resident_memory() -> int:
-    """This process's, in octets."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # proc(5): the second number is in pages
-            return int(file.read().split()[1]) * PAGE
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+def log_threads() -> None:
+    """Write the stacks of this process's threads to the log."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    blocks = []
+    for number, frame in sys._current_frames().items():
+        if number != threading.get_ident():
+            stack = "".join(traceback.format_stack(frame)[-MAX_FRAMES:])
+            blocks.append(f"Thread {names.get(number, number)}:\n{stack.rstrip()}")
+    _log_stacks("%d threads of process %d:", len(blocks), blocks)
 
 
 def log_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -249,13 +255,17 @@ def log_tasks(loop: asyncio.AbstractEventLoop) -> None:
     blocks = [_stack_of(task) for task in tasks[:MAX_TASKS]]
     if len(tasks) > MAX_TASKS:
         blocks.append(f"and {len(tasks) - MAX_TASKS} more")
+    _log_stacks("%d tasks of process %d:", len(tasks), blocks)
+
+
+def _log_stacks(message: str, count: int, blocks: list[str]) -> None:
     record = logger.makeRecord(
         logger.name,
         logging.ERROR,
         __file__,
         0,
-        "%d tasks of process %d:",
-        (len(tasks), os.getpid()),
+        message,
+        (count, os.getpid()),
         None,
         sinfo="\n".join(blocks),
     )

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tidegate.config import Config, ConfigError
+from tidegate.server.build import build_of, limits_of
 from tidegate.server.notify import ServiceManager
 from tidegate.supervisor.channel import Channel, ChannelError, Message
 from tidegate.supervisor.development import DevelopmentSupervisor, hasty
@@ -23,8 +24,10 @@ from tidegate.supervisor.sockets import SocketTable
 from tidegate.supervisor.supervisor import Supervisor
 from tidegate.supervisor.title import set_title
 from tidegate.supervisor.upgrade import Predecessor, Successor, working_directory
-from tidegate.supervisor.worker import Plan
-from tidegate.version import __version__
+from tidegate.supervisor.worker import Launcher, Plan
+
+if TYPE_CHECKING:
+    from tidegate.supervisor.measured import Admin
 
 logger = logging.getLogger("tidegate")
 
@@ -81,7 +84,18 @@ class Host:
             self._launcher = FreshLauncher(commands.worker, credentials, self, terminal=terminal)
         kind = DevelopmentSupervisor if config.reload else Supervisor
         plan = self._plan(hasty(config) if config.reload else config)
-        self._supervisor = kind(plan, sys.path, self._sockets, self._launcher, self)
+        self._admin: Admin | None = None
+        launcher: Launcher = self._launcher
+        if config.admin_bind is not None:
+            from tidegate.supervisor import measured  # here, since it needs an event loop
+
+            self._admin = measured.Admin(
+                config, None if predecessor is None else predecessor.admin, self._launcher
+            )
+            launcher = self._admin
+        self._supervisor = kind(plan, sys.path, self._sockets, launcher, self)
+        if self._admin is not None:
+            self._admin.watch(self._supervisor)
 
     def run(self) -> int:
         """Supervise until asked to stop; returns the exit code."""
@@ -92,7 +106,8 @@ class Host:
         watcher = None
         try:
             with signals.catching():
-                logger.info("Tidegate %s: supervisor, process %d", __version__, os.getpid())
+                logger.info("%s: supervisor, process %d", build_of(config.loop), os.getpid())
+                logger.info("Limits of each worker: %s", limits_of(config))
                 if self._predecessor is None:
                     self._write_pid_file()
                 self._selector.register(signals, selectors.EVENT_READ, lambda: self._obey(signals.read()))
@@ -103,6 +118,8 @@ class Host:
                     self._sockets.listen()
                     watcher = Watcher(config, lambda told: self._post(lambda: self._changed(told)))
                     watcher.start()
+                if self._admin is not None:
+                    self._admin.start()
                 supervisor.start(time.monotonic())
                 while not supervisor.finished:
                     self._turn()
@@ -110,6 +127,8 @@ class Host:
         finally:
             if watcher is not None:
                 watcher.stop()
+            if self._admin is not None:
+                self._admin.stop()
             self._sockets.close()
             self._remove_pid_file()
             self._selector.close()
@@ -132,6 +151,8 @@ class Host:
         now = time.monotonic()
         # After the messages: what a worker said while this process was held up is no silence.
         self._supervisor.tick(now)
+        if self._admin is not None:
+            self._admin.show(now)
         if self._manager.watchdog is not None and self._alive_due is not None and now >= self._alive_due:
             self._manager.alive()
             self._alive_due = now + self._manager.watchdog
@@ -151,6 +172,8 @@ class Host:
         worker = self._supervisor.workers.get(number)
         if worker is not None:
             self._supervisor.exited(worker, status, time.monotonic())
+        if self._admin is not None:
+            self._admin.retire(number)
 
     def serving(self, channel: Channel, server: ForkServer) -> None:
         self._selector.register(
@@ -269,7 +292,8 @@ class Host:
             logger.error("USR2: a container ends with its process 1: replace the container")
             return
         try:
-            self._successor = Successor(self._sockets, self._activated, self._directory, os.environ)
+            admin = -1 if self._admin is None else self._admin.descriptor
+            self._successor = Successor(self._sockets, self._activated, self._directory, os.environ, admin)
         except OSError as error:
             logger.error("USR2: no new supervisor: %s", error)
             return
@@ -287,6 +311,8 @@ class Host:
         logger.info("USR2: the new supervisor is ready: this one goes")
         self._manager.main_process(successor.pid)
         self._sockets.keep_paths()
+        if self._admin is not None:
+            self._admin.keep_path()
         self._supervisor.stop(time.monotonic(), successors_serve=True)
 
     def _stop_successor(self) -> None:

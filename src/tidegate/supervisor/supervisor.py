@@ -11,6 +11,7 @@ end. A worker is told to stop accepting only when another accepts on its sockets
 import logging
 import random
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -100,6 +101,7 @@ class Supervisor:
         self.workers: dict[int, Worker] = {}  # all whose process has not ended
         self.exit_code = 0
         self.stopping = False
+        self.restarts: Counter[str] = Counter()  # by cause
         self._search_path = search_path
         self._sockets = sockets
         self._launcher = launcher
@@ -125,6 +127,15 @@ class Supervisor:
     def ready(self) -> bool:
         """Whether every slot has a worker that is up."""
         return all(slot.worker is not None and slot.worker.state is State.UP for slot in self._slots)
+
+    @property
+    def serving(self) -> bool:
+        """Whether all have been up, some are now, and none is to go."""
+        return (
+            self._announced
+            and not self.stopping
+            and any(slot.worker is not None and slot.worker.state is State.UP for slot in self._slots)
+        )
 
     # --- commands
 
@@ -202,7 +213,7 @@ class Supervisor:
         elif isinstance(message, Dumped):
             worker.shown = True
         elif isinstance(message, AskToLeave):
-            self._replace(worker, "it was told to stop", now)
+            self._replace(worker, "told", "it was told to stop", now)
 
     def exited(self, worker: Worker, status: int, now: float) -> None:
         """The worker's process has ended; `status` is negative where a signal ended it."""
@@ -268,6 +279,7 @@ class Supervisor:
         elif action is Action.REPLACE:
             silence = now - worker.beaten_at
             logger.error("%s: its event loop has not turned for %.1f s: replacing it", worker, silence)
+            self.restarts["stalled"] += 1
             if not worker.shown:
                 # Code in C keeps the interpreter's lock. Only then is the signal safe: while other threads run, its
                 # handler would walk their stacks under their feet.
@@ -301,6 +313,8 @@ class Supervisor:
             slot.worker = worker
             if old is not None:
                 self._on(old, Event.DRAIN, now)
+            if self._rolling is not None:
+                self.restarts["reload"] += 1
         logger.info("%s is up after %.1f s", worker, now - worker.started_at)
         if not self._ever_up:
             self._ever_up = True
@@ -316,6 +330,7 @@ class Supervisor:
     def _failed_to_boot(self, worker: Worker, status: int, now: float) -> None:
         slot = worker.slot
         logger.error("%s ended before it was up (%s)", worker, describe_status(status))
+        self.restarts["boot"] += 1
         if slot is self._current:
             self._stop_roll(f"{worker.name} did not come up")
         slot.failures += 1
@@ -335,6 +350,7 @@ class Supervisor:
     def _crashed(self, worker: Worker, status: int, now: float) -> None:
         slot = worker.slot
         logger.error("%s ended (%s): starting another", worker, describe_status(status))
+        self.restarts["killed" if status < 0 else "crashed"] += 1
         slot.failures = 0 if now - worker.up_at >= STEADY else slot.failures + 1
         self._vacate(worker, now)
 
@@ -359,11 +375,11 @@ class Supervisor:
 
     def _look_at_limits(self, worker: Worker, now: float) -> None:
         if worker.state is State.UP:
-            reason = worker.outlived(now)
-            if reason is not None:
-                self._replace(worker, reason, now)
+            outlived = worker.outlived(now)
+            if outlived is not None:
+                self._replace(worker, *outlived, now)
 
-    def _replace(self, worker: Worker, reason: str, now: float) -> None:
+    def _replace(self, worker: Worker, cause: str, reason: str, now: float) -> None:
         """Start a successor; the worker drains once that is up. One at a time: the others are looked at again."""
         slot = worker.slot
         if self.stopping or self._rolling is not None or slot.worker is not worker:
@@ -371,6 +387,7 @@ class Supervisor:
         if any(each.successor is not None for each in self._slots) or slot.restart_at is not None:
             return
         logger.info("%s: %s: replacing it", worker, reason)
+        self.restarts[cause] += 1
         slot.successor = self._launch(slot, slot.plan, now)
 
     # --- rolling

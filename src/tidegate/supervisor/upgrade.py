@@ -26,6 +26,7 @@ class Predecessor:
         self._pipe: int = content["pipe"]
         self._sockets: list[list[Any]] = content["sockets"]
         self.activated: list[int] = content["activated"]
+        self.admin: int = content["admin"]  # the admin address's socket; -1 where there is none
         os.set_inheritable(self._pipe, False)
 
     @classmethod
@@ -54,11 +55,16 @@ class Successor:
     """The new supervisor, while it starts. Readable when it is ready, or has ended. Raises OSError."""
 
     def __init__(
-        self, table: SocketTable, activated: Sequence[int], directory: str, environ: Mapping[str, str]
+        self,
+        table: SocketTable,
+        activated: Sequence[int],
+        directory: str,
+        environ: Mapping[str, str],
+        admin: int = -1,
     ) -> None:
         self._reading, writing = os.pipe()
         sockets = hand_over(table)
-        content = {"pipe": writing, "sockets": sockets, "activated": list(activated)}
+        content = {"pipe": writing, "sockets": sockets, "activated": list(activated), "admin": admin}
         environment = {**environ, VARIABLE: json.dumps(content)}
         # It will be the main process; this one's number is not its own.
         environment.pop("WATCHDOG_PID", None)
@@ -67,7 +73,7 @@ class Successor:
                 [sys.executable, *sys.orig_argv[1:]],
                 cwd=directory,
                 env=environment,
-                pass_fds=[writing, *(descriptor for descriptor, _, _ in sockets)],
+                pass_fds=[writing, *(each[0] for each in sockets), *([admin] if admin >= 0 else [])],
             )
         except OSError:
             os.close(self._reading)

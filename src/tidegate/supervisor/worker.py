@@ -143,14 +143,14 @@ class Worker:
     def __str__(self) -> str:
         return f"{self.name} (process {self.process.pid})" if self.process.pid else self.name
 
-    def outlived(self, now: float) -> str | None:
-        """Which of its limits it has reached, in words; None where none."""
+    def outlived(self, now: float) -> tuple[str, str] | None:
+        """Which of its limits it has reached, and in words; None where none."""
         if self.max_requests is not None and self.requests >= self.max_requests:
-            return f"{self.requests} requests"
+            return "requests", f"{self.requests} requests"
         if self.max_age is not None and now - self.up_at >= self.max_age:
-            return f"{now - self.up_at:.0f} s"
+            return "age", f"{now - self.up_at:.0f} s"
         if self.max_memory is not None and self.resident >= self.max_memory:
-            return f"{self.resident >> 20} MiB of memory"
+            return "memory", f"{self.resident >> 20} MiB of memory"
         return None
 
     def due(self, now: float) -> Event | None:

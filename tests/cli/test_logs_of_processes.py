@@ -1,0 +1,114 @@
+"""What real processes write: the banner, and JSON on every line."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.support.admin import Observed, observed, value
+from tests.support.process import eventually, run_command
+
+HERE = Path(__file__).parent
+SUPPORT = HERE.parent / "support"
+
+
+def test_the_banner_says_what_runs() -> None:
+    with observed("--limit-concurrency", "7") as server:
+        server.wait_for_log(r"Listening on http://127\.0\.0\.1:\d+")
+        server.wait_for_log("Limits: 10000 connections, 7 requests at once, heads of 64k, bodies of any size")
+        server.wait_for_log(
+            r"Tidegate [\d.]+ \((compiled|pure Python)\), Python 3\.[\d.]+, (uvloop|asyncio), process \d+: ready"
+        )
+
+
+def test_samples_and_exclusions_of_the_access_log() -> None:
+    options = ("--access-log-sample", "0", "--access-log-exclude", "/healthz")
+    with observed(*options) as server:
+        with server.client() as client:
+            for path in ("/", "/healthz", "/raise"):
+                client.request("GET", path)
+        server.wait_for_log('"GET /raise HTTP/1.1" 500')
+        server.log = server.log.replace("Traceback", "")
+    assert '"GET / HTTP/1.1"' not in server.log
+    assert "/healthz HTTP" not in server.log
+
+
+def every_line_is_json(log: str) -> list[dict[str, object]]:
+    assert log
+    return [json.loads(line) for line in log.splitlines()]
+
+
+def test_everything_is_json_in_many_processes(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(
+        "import logging, sys, threading, time, warnings\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan': raise NotImplementedError\n"
+        "    if scope['path'] == '/raise': raise LookupError('two\\nlines')\n"
+        "    if scope['path'] == '/block': time.sleep(1.5)\n"
+        "    logging.getLogger('mine').warning('of the application')\n"
+        "    warnings.warn('of Python')\n"
+        "    thread = threading.Thread(target=int, args=('x',), name='broken')\n"
+        "    thread.start(); thread.join()\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body'})\n"
+    )
+    options = (
+        "--workers",
+        "1",
+        "--log-format",
+        "json",
+        "--timeout-stall-log",
+        "0.4",
+        "--timeout-stall",
+        "30",
+    )
+    server = Observed(["--port", "0", "--app-dir", str(tmp_path), *options, "noisy:app"], {})
+    try:
+        server.wait_for_log("workers: ready", 30)
+        server.port = int(server.wait_for_log(r"Listening on http://127\.0\.0\.1:(\d+)")[1])
+        with server.client() as client:
+            for path in ("/raise", "/", "/block"):
+                client.request("GET", path)
+        server.wait_for_log("threads of process")
+        server.wait_for_log("its event loop turns again", 10)
+        assert server.terminate() == 0
+    finally:
+        server.process.kill()
+        server.wait()
+    lines = every_line_is_json(server.log)
+
+    def line(pattern: str) -> dict[str, object]:
+        return next(each for each in lines if re.search(pattern, str(each["message"])))
+
+    assert "LookupError: two\nlines" in str(line("Exception in the application")["exception"])
+    assert line("of the application")["logger"] == "mine"
+    assert line("of Python")["logger"] == "py.warnings"
+    assert "ValueError: invalid literal" in str(line("in thread broken")["exception"])
+    assert "in app\n" in str(line("threads of process")["exception"])
+    assert {each["level"] for each in lines} >= {"info", "warning", "error"}
+
+
+def test_failures_to_start_are_json_too(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1/0\n")
+    arguments = ["--port", "0", "--log-format", "json", "--app-dir", str(tmp_path), "broken:app"]
+    ended = run_command(*arguments)
+    assert ended.returncode == 3
+    (line,) = every_line_is_json(ended.stderr)
+    assert "ZeroDivisionError" in str(line["exception"])
+    ended = run_command("--workers", "1", *arguments)
+    assert ended.returncode == 3
+    assert (
+        sum("ZeroDivisionError" in str(line.get("exception")) for line in every_line_is_json(ended.stderr))
+        == 3
+    )
+
+
+def test_counting_and_logging_together() -> None:
+    """Both look at the same exchange."""
+    with observed() as server:
+        with server.client() as client:
+            client.request()
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+            assert client.read_response().status == 400
+        server.wait_for_log('"GET / HTTP/1.1" 200')
+        server.wait_for_log(" 400 0 ")
+        eventually(lambda: value(server.metrics(), "errors_total", kind="bad_request") == 1)
