@@ -25,7 +25,7 @@ from tidegate.web.formparsers import (
 from tidegate.web.multipart import Event, MultipartDecoder, MultipartError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 __all__ = ["Part", "PartReader"]
 
@@ -137,13 +137,15 @@ def part_too_large() -> HTTPException:
 
 
 class PartReader:
-    """The parts of a body, as an async iterator: what `Request.parts` gives. Raises MultiPartException for what is
-    malformed, unless `in_application`."""
+    """The parts of a body, as an async iterator: what `Request.parts` gives. stream: `Request.stream`.
+
+    Raises MultiPartException for what is malformed, unless `in_application`.
+    """
 
     def __init__(
         self,
         headers: Headers,
-        stream: AsyncGenerator[bytes, None],
+        stream: Callable[[], AsyncIterator[bytes]],
         *,
         max_parts: int = 1000,
         max_part_size: int | None = None,
@@ -151,7 +153,8 @@ class PartReader:
     ) -> None:
         self._in_application = in_application  # which answers HTTPException
         self._content_type = headers.get("content-type")
-        self._stream = stream
+        self._open = stream  # called when the first part is asked for
+        self._stream: AsyncIterator[bytes] | None = None
         self._max_parts = max_parts
         self._max_part_size = max_part_size
         self._decoder: MultipartDecoder | None = None
@@ -221,6 +224,8 @@ class PartReader:
 
     async def _feed(self, decoder: MultipartDecoder) -> bool:
         """Whether there was more of the body."""
+        if self._stream is None:
+            self._stream = self._open()
         chunk = await anext(self._stream, None)
         try:
             if chunk is None:
@@ -239,6 +244,3 @@ class PartReader:
 
     def _refusal(self, message: str) -> Exception:
         return HTTPException(400, detail=message) if self._in_application else MultiPartException(message)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()

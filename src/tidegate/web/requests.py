@@ -374,7 +374,7 @@ class Request(HTTPConnection[StateT]):
 
         return PartReader(
             self.headers,
-            self.stream(),
+            self.stream,
             max_parts=max_parts,
             max_part_size=max_part_size,
             in_application="app" in self.scope,
