@@ -303,6 +303,7 @@ class Supervisor:
 
     def _came_up(self, worker: Worker, now: float) -> None:
         slot = worker.slot
+        logger.info("%s is up after %.1f s", worker, now - worker.started_at)
         worker.deadline = None
         slot.plan = worker.plan
         old = slot.worker
@@ -315,7 +316,6 @@ class Supervisor:
                 self._on(old, Event.DRAIN, now)
             if self._rolling is not None:
                 self.restarts["reload"] += 1
-        logger.info("%s is up after %.1f s", worker, now - worker.started_at)
         if not self._ever_up:
             self._ever_up = True
             for address in self._sockets.describe(self.plan.config):
