@@ -13,7 +13,10 @@ import pytest
 SRC = Path(__file__).parent.parent / "src"
 COMPILED = sorted(SRC.rglob("*.pxd"))
 MODE = os.environ.get("TIDEGATE_EXTENSIONS", "auto")
-LAYERS = ["asgi", "http", "http1 http2 websocket", "gateway", "config", "net", "server", "supervisor", "cli"]
+LAYERS = [
+    *("asgi", "http", "http1 http2 websocket", "gateway", "config", "net edge"),
+    *("metrics", "server", "admin", "supervisor", "cli"),
+]
 
 
 def module_of(path: Path) -> str:
