@@ -117,7 +117,7 @@ def events(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
     dialogue = dialogue_of(pieces, Application, **limits)
     due = dialogue.connection.next_timeout()
     dialogue.connection.receive_eof(dialogue.now)
-    dialogue.turn()
+    dialogue.flush_due()
     dialogue.collect()
     return {
         "requests": [head(handler) | {"events": repr(handler.events)} for handler in dialogue.handlers],
