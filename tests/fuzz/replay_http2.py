@@ -185,4 +185,4 @@ def transcripts() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump({"compiled": COMPILED, "transcripts": transcripts()}, sys.stdout)
+    json.dump({"compiled": COMPILED, "results": transcripts()}, sys.stdout)
