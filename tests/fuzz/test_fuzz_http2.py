@@ -1,9 +1,5 @@
 """The kept HTTP/2 inputs: however they are split they come to the same, and both builds agree on every event."""
 
-import json
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.replay_http2 import COMPILED as THIS_COMPILED
-from tests.fuzz.replay_http2 import CORPUS, outcome, splits, transcripts
+from tests.fuzz.replay_http2 import COMPILED, CORPUS, outcome, splits, transcripts
+from tests.support.builds import assert_builds_agree
 from tests.support.http2 import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
@@ -66,24 +62,7 @@ def test_real_clients_are_served(seen: dict[str, Any]) -> None:
 
 
 def test_compiled_and_pure_builds_agree_on_every_event(seen: dict[str, Any]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if THIS_COMPILED:
-        environment["PYTHONPATH"] = str(ROOT / "src")
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.replay_http2"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    other: dict[str, Any] = json.loads(run.stdout)
-    if other["compiled"] == THIS_COMPILED:
-        pytest.skip("the installed package is not compiled")
-    mine = json.loads(json.dumps(seen))
-    assert mine.keys() == other["transcripts"].keys()
-    for name, transcript in mine.items():
-        assert other["transcripts"][name] == transcript, name
+    assert_builds_agree("tests.fuzz.replay_http2", COMPILED, seen)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def descriptors():
 
 def test_ten_thousand_idle_connections(descriptors, app_dir, capsys):
     options = ("--limit-connections", str(COUNT + 100), "--no-access-log", "--timeout-shutdown-idle", "0.1")
+    options += ("--timeout-keep-alive", "600")  # a busy machine may take minutes to open them
     with start_server(*options, app="applications:app", app_dir=app_dir) as server:
         with server.client() as client:
             assert client.request().body == b"ok"
@@ -54,6 +55,6 @@ def test_ten_thousand_idle_connections(descriptors, app_dir, capsys):
             assert connection.recv(4096).endswith(b"ok")
         start = time.monotonic()
         assert server.terminate() == 0
-        assert time.monotonic() - start < 8
+        assert time.monotonic() - start < 20
         for connection in connections:
             connection.close()
