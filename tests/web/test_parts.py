@@ -15,8 +15,9 @@ from tests.web.conftest import http_scope
 from tidegate.web.applications import Application
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.formparsers import MultiPartException
+from tidegate.web.multipart import MultipartError
 from tidegate.web.requests import ClientDisconnect, Request
-from tidegate.web.responses import JSONResponse, Response
+from tidegate.web.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from tidegate.web.testclient import AsyncTestClient, TestClient
 
 if TYPE_CHECKING:
@@ -287,3 +288,44 @@ async def test_a_client_that_fails_has_gone() -> None:
     with pytest.raises(ZeroDivisionError):
         await AsyncTestClient(app).post("/", content=afails())
     assert gone == ["gone", "gone"]
+
+
+def replaced(*, cut: bool = False) -> Application:
+    """A stream whose parts replace each other, and a file."""
+    app = Application()
+
+    async def content() -> AsyncIterator[bytes]:
+        for number in range(3):
+            yield b"--x\r\nContent-Type: text/plain\r\n\r\n%d" % number
+            yield b"\r\n"
+        yield b"" if cut else b"--x--"
+
+    @app.get("/")
+    async def endpoint(incoming: Request) -> Response:
+        return StreamingResponse(content(), media_type="multipart/x-mixed-replace; boundary=x")
+
+    @app.get("/file")
+    async def ranges(incoming: Request) -> Response:
+        return FileResponse(__file__)
+
+    return app
+
+
+async def test_the_clients_read_parts() -> None:
+    with TestClient(replaced()).parts("/") as parts:
+        assert [(each.headers["content-type"], each.content) for each in parts] == [
+            ("text/plain", b"0"),
+            ("text/plain", b"1"),
+            ("text/plain", b"2"),
+        ]
+    async with AsyncTestClient(replaced()).parts("/") as aparts:
+        assert (await anext(aparts)).content == b"0"  # and leaves
+    async with AsyncTestClient(replaced()).parts("/file", headers={"range": "bytes=0-2,9-11"}) as aparts:
+        assert [each.content for each in [part async for part in aparts]] == [b'"""', b"ing"]
+    with (
+        TestClient(replaced(cut=True)).parts("/") as parts,
+        pytest.raises(MultipartError, match="ends before"),
+    ):
+        list(parts)
+    with TestClient(replaced()).parts("/file") as parts, pytest.raises(RuntimeError, match="No multipart"):
+        next(parts)

@@ -1,13 +1,16 @@
-"""Event streams as the test clients read them (WHATWG HTML §9.2.3, §9.2.6)."""
+"""Streams as the test clients read them: events (WHATWG HTML §9.2.3, §9.2.6), multipart (RFC 2046 §5.1)."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tidegate.web.datastructures import Headers
+from tidegate.web.multipart import Event, MultipartDecoder, parse_parameters
 from tidegate.web.sse import EventDecoder, ServerSentEvent
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
     from typing import Self
 
     import httpx2 as httpx
@@ -69,3 +72,50 @@ class AsyncEventSource(Events):
         while not self.waiting:
             self.waiting.extend(self.decoder.feed(await anext(self._pieces)))
         return self.waiting.popleft()
+
+
+class ResponsePart(NamedTuple):
+    """One part of a multipart response, whole."""
+
+    headers: Headers
+    content: bytes
+
+
+class PartsDecoder:
+    def __init__(self, response: httpx.Response) -> None:
+        """Raises RuntimeError unless the response is a multipart one."""
+        kind, parameters = parse_parameters(response.headers.get("content-type", ""))
+        if not kind.startswith("multipart/") or "boundary" not in parameters:
+            raise RuntimeError(f"No multipart response: {response.status_code}, {kind or 'no type'}.")
+        self._decoder = MultipartDecoder(parameters["boundary"].encode("latin-1"))
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._content = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[ResponsePart]:
+        for event, value in self._decoder.feed(data):
+            if event is Event.PART_BEGIN:
+                self._fields, self._content = value, bytearray()
+            elif event is Event.PART_DATA:
+                self._content += value
+            elif event is Event.PART_END:
+                yield ResponsePart(Headers(raw=self._fields), bytes(self._content))
+
+    def finish(self) -> None:
+        self._decoder.finish()
+
+
+def parts_of(response: httpx.Response) -> Iterator[ResponsePart]:
+    """The parts as they arrive. Raises MultipartError if the body is cut off."""
+    decoder = PartsDecoder(response)
+    for data in response.iter_bytes():
+        yield from decoder.feed(data)
+    decoder.finish()
+
+
+async def aparts_of(response: httpx.Response) -> AsyncIterator[ResponsePart]:
+    """As `parts_of`."""
+    decoder = PartsDecoder(response)
+    async for data in response.aiter_bytes():
+        for part in decoder.feed(data):
+            yield part
+    decoder.finish()

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import sniffio
 
-from tidegate.web._testevents import AsyncEventSource, event_source_headers
+from tidegate.web._testevents import AsyncEventSource, ResponsePart, aparts_of, event_source_headers
 from tidegate.web._testexchange import Exchange, Target, WebSocketExchange, as_asgi3, lifespan_exchange
 from tidegate.web._testhttpx import (
     Upgrade,
@@ -282,6 +282,14 @@ class AsyncTestClient(httpx.AsyncClient):
         kwargs["headers"] = event_source_headers(last_event_id, kwargs.get("headers"))
         async with self.stream(method, url, **kwargs) as response:
             yield AsyncEventSource(response)
+
+    @contextlib.asynccontextmanager
+    async def parts(
+        self, url: Any, *, method: str = "GET", **kwargs: Any
+    ) -> AsyncIterator[AsyncIterator[ResponsePart]]:
+        """As TestClient's, in an `async with` block."""
+        async with self.stream(method, url, **kwargs) as response:
+            yield aparts_of(response)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

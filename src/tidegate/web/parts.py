@@ -98,7 +98,7 @@ class Part:
         return await self._write(sink.write, max_size)
 
     async def _save_file(self, path: str, max_size: int | None) -> int:
-        temporary = f"{path}.{token_hex(8)}.part"
+        temporary = os.path.join(os.path.dirname(path), f".{token_hex(8)}.part")
         file = await in_file_thread(open, temporary, "xb")
         try:
             try:

@@ -27,7 +27,7 @@ import anyio
 import anyio.from_thread
 from anyio.streams.stapled import StapledObjectStream
 
-from tidegate.web._testevents import EventSource, event_source_headers
+from tidegate.web._testevents import EventSource, ResponsePart, event_source_headers, parts_of
 from tidegate.web._testexchange import Exchange, Target, WebSocketExchange, as_asgi3, lifespan_exchange
 from tidegate.web._testhttpx import (
     Upgrade,
@@ -368,6 +368,17 @@ class TestClient(httpx.Client):
         kwargs["headers"] = event_source_headers(last_event_id, kwargs.get("headers"))
         with self.stream(method, url, **kwargs) as response:
             yield EventSource(response)
+
+    @contextlib.contextmanager
+    def parts(
+        self, url: Any, *, method: str = "GET", **kwargs: Any
+    ) -> Generator[Iterator[ResponsePart], None, None]:
+        """The parts of a multipart response as they arrive, in a `with` block that ends it.
+
+        Reading raises RuntimeError for another response, MultipartError for one that is cut off.
+        """
+        with self.stream(method, url, **kwargs) as response:
+            yield parts_of(response)
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
