@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.http2 import PREFACE, SETTINGS_ACK, Answer, FrameParser, data, post, settings
 from tests.support.inprocess import Serving, serving
 from tidegate.config import Edge
 from tidegate.config.edge import Route
@@ -188,6 +190,28 @@ def test_concurrency() -> None:
         for gate in gates:
             server.call_soon(gate.set)
         assert fourth.read_response().body == second.read_response().body == b"done"
+
+
+def test_concurrency_within_one_read() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    with routes(Route("", limit_concurrency=2), app=app) as server:
+        with socket.create_connection((server.host, server.port), timeout=10) as client:
+            parser = FrameParser()
+            answers = {stream_id: Answer() for stream_id in (1, 3, 5, 7)}
+            asked = b"".join(post(stream_id) for stream_id in answers)  # whose content is awaited
+            asked += b"".join(data(stream_id, b"x", end=True) for stream_id in (1, 3))
+            client.sendall(PREFACE + settings() + SETTINGS_ACK + asked)
+            while not all(answer.ended for answer in answers.values()):
+                for each in parser.receive(client.recv(65536)):
+                    if each.stream_id:
+                        answers[each.stream_id].receive(each)
+        assert [answer.status for answer in answers.values()] == [200, 200, 503, 503]
+        with server.client() as again:  # the places are free again
+            assert again.request().status == 200
 
 
 def test_headers() -> None:

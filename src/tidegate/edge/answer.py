@@ -33,7 +33,7 @@ class EdgeAnswer(HTTPExchange):
 
     def start(self) -> None:
         self.discarded()
-        if self._gateway.access_log is not None:
+        if self._gateway.access_log is not None and self.started_at == 0:
             self.started_at = perf_counter()
         self.answer()
         stream = self._stream

@@ -14,6 +14,7 @@ cdef dict REASONS
 @cython.freelist(64)
 cdef class EdgeExchange(HTTPExchange):
     cdef Policy _policy
+    cdef bint _pending
     cdef Py_ssize_t _received
     cdef bint _refused
     cdef object _timer
@@ -27,6 +28,7 @@ cdef class EdgeExchange(HTTPExchange):
 
     @cython.locals(policy=Policy)
     cpdef void start(self) except *
+    cpdef void discarded(self) except *
     @cython.locals(limit=Py_ssize_t)
     cpdef void data_received(self, bytes data) except *
     cdef void _refuse(self, int status) except *

@@ -40,6 +40,7 @@ class EdgeExchange(HTTPExchange):
         "_encoded",
         "_encoding",
         "_identity_left",
+        "_pending",
         "_policy",
         "_received",
         "_refused",
@@ -53,6 +54,9 @@ class EdgeExchange(HTTPExchange):
     ) -> None:
         HTTPExchange.__init__(self, gateway, stream, request, peers)
         self._policy = policy
+        # Its place is taken from now on: others of the same read are to see it.
+        policy.active += 1
+        self._pending = True
         self._received = 0
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -70,11 +74,17 @@ class EdgeExchange(HTTPExchange):
     # --- what the stream says
 
     def start(self) -> None:
+        self._pending = False
         policy = self._policy
-        policy.active += 1
         if policy.timeout > 0:
             self._timer = self.loop.call_later(policy.timeout, self._timed_out)
         HTTPExchange.start(self)
+
+    def discarded(self) -> None:
+        if self._pending:
+            self._pending = False
+            self._policy.active -= 1
+        HTTPExchange.discarded(self)
 
     def data_received(self, data: bytes) -> None:
         limit = self._policy.max_content
