@@ -222,7 +222,7 @@ def test_a_scrape_waits_for_no_worker(workers: int) -> None:
         def all_blocked() -> bool:
             # The kernel chooses the worker.
             for _ in range(3 * len(pids)):
-                server.client().send_request("GET", "/block?5")
+                server.client().send_request("GET", "/block?30")
             return eventually(blocked, 3)
 
         def blocked() -> bool:

@@ -115,6 +115,10 @@ def log_all_as_json() -> None:
     last.setFormatter(JSONFormatter())
     logging.lastResort = last
     logging.captureWarnings(True)
+    warned = logging.getLogger("py.warnings")
+    if not warned.handlers:  # it would be given one that does nothing
+        warned.addHandler(last)
+        warned.propagate = False
     error = logging.getLogger("tidegate.error")
 
     def uncaught(kind: Any, value: Any, traceback: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from tidegate.metrics.layout import CELLS, INTERVAL, METRICS
 from tidegate.metrics.region import Region, added
 
-LATE: Final = 2 * INTERVAL  # seconds without a turn of the event loop that are no lateness yet
+LATE: Final = 3 * INTERVAL  # seconds without a turn of the event loop that are no lateness yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,7 @@ class Board:
             process = processes.get(number)
             if process is not None:
                 readings.append(Reading(process, cells, _lag(cells, now)))
+        readings.sort(key=lambda reading: (reading.process.slot, reading.process.started_at))
         return Snapshot(
             self._build,
             self._started_at,

@@ -37,7 +37,7 @@ ERRORS: Final = (
 )
 STATES: Final = ("active", "idle", "waiting", "handshake")
 
-INTERVAL: Final = 0.25  # seconds between two looks at an event loop's lateness
+INTERVAL: Final = 0.1  # seconds between two looks at an event loop's lateness
 
 FIRST_BUCKET: Final = 0.0001
 BUCKETS: Final = 18  # each one twice as wide as the one before: the last ends at 13.1072 s

@@ -3,7 +3,7 @@ cimport cython
 from tidegate.gateway.exchange cimport HTTPExchange
 from tidegate.http.head cimport RequestHead
 
-cdef double PAUSE, RARELY, OFTEN, FIRST_BUCKET
+cdef double PAUSE, RARELY, OFTEN, TICKS, FIRST_BUCKET
 cdef int REQUESTS, QUEUE, FIRST_BYTE, DURATION, RECEIVED, SENT, OPENED, CLOSED
 cdef int STATUSES, VERSIONS, OTHER_METHOD, OTHER_PROTOCOL, BUCKETS, GONE, DISCONNECT, ERRORS
 cdef dict METHODS, PROTOCOLS
@@ -15,8 +15,11 @@ cdef class Recorder:
     cdef long long[::1] _integers
     cdef double[::1] _reals
     cdef double _ask_at
+    cdef double _ask_not_before
     cdef double _opened_at
+    cdef double _completed_at
     cdef double _waited
+    cdef public double due
     cdef public double late
     cdef public double late_at
     cdef public dict websockets

@@ -1,8 +1,8 @@
 """Counts what one process does, in its cells. Composed into the server at its start: without it nobody asks.
 
-How long a request waited for the event loop is the kernel's to say (`net/delay`), and a system call. It is asked when
-no request has come for `PAUSE` seconds, since the loop may have been blocked; else every `RARELY`, and every `OFTEN`
-while its last answer was that requests wait. For the requests between, that answer stands.
+How long a request waited for the event loop is the kernel's to say (`net/delay`), and a system call. It is asked where
+there is reason to: the loop is late by its timer, or the request before took it `PAUSE` seconds; else every `RARELY`
+seconds, and every `OFTEN` while its last answer was that requests wait. For the requests between, that answer stands.
 """
 
 from time import perf_counter
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from tidegate.gateway.websocket import WebSocketExchange
 
 PAUSE = 0.005
-RARELY = 0.1
+RARELY = 1.0
 OFTEN = 0.001
+TICKS = 0.01  # the kernel's clock is coarse: less is no wait
 
 _METRICS = layout.METRICS
 REQUESTS = _METRICS["requests"].cell
@@ -72,11 +73,14 @@ class Recorder:
 
     __slots__ = (
         "_ask_at",
+        "_ask_not_before",
+        "_completed_at",
         "_integers",
         "_opened_at",
         "_reals",
         "_region",
         "_waited",
+        "due",
         "late",
         "late_at",
         "websockets",
@@ -87,9 +91,12 @@ class Recorder:
         self._integers = region.integers
         self._reals = region.reals
         self._ask_at = 0.0
+        self._ask_not_before = 0.0
         self._opened_at = 0.0
+        self._completed_at = 0.0
         self._waited = 0.0
-        # How late the event loop was last found, and when: for connections of which the kernel says nothing.
+        # How late the event loop was last found, when, and when that is looked at again.
+        self.due = float("inf")
         self.late = 0.0
         self.late_at = 0.0
         # Those that are open, with how many messages of each are counted.
@@ -109,8 +116,16 @@ class Recorder:
     def request_opened(self, transport: Any) -> float:
         """A request, whose last octets came over `transport`, is about to be given to the application; the time."""
         now = perf_counter()
-        if now >= self._ask_at or now >= self._opened_at + PAUSE:
-            self._ask(transport, now)
+        if now >= self._ask_not_before:
+            if (
+                now >= self._ask_at
+                or now >= self.due + PAUSE
+                or self._completed_at - self._opened_at >= PAUSE
+                or (self.late >= PAUSE and now < self.late_at + PAUSE)
+            ):
+                self._ask(transport, now)
+            else:
+                self._waited = 0.0
         self._opened_at = now
         self.queued(self._waited)
         return now
@@ -118,9 +133,10 @@ class Recorder:
     def _ask(self, transport: Any, now: float) -> None:
         found = waited(transport)
         if found is None:
-            found = self.late if now - self.late_at < PAUSE else 0.0
-        self._waited = found
-        self._ask_at = now + (OFTEN if found > 0 else RARELY)
+            found = max(self.late if now < self.late_at + PAUSE else 0.0, now - self.due)
+        self._waited = found if found > 0 else 0.0
+        self._ask_not_before = now + (OFTEN if found >= TICKS else PAUSE)
+        self._ask_at = now + (OFTEN if found >= TICKS else RARELY)
 
     def queued(self, seconds: float) -> None:
         """A request waited so long for the event loop."""
@@ -140,7 +156,10 @@ class Recorder:
         self._count(exchange.request, status)
         if begun > 0:
             ended = exchange.ended_at
-            self._observe(DURATION, (ended if ended > 0 else perf_counter()) - begun)
+            if ended == 0:
+                ended = perf_counter()
+            self._completed_at = ended
+            self._observe(DURATION, ended - begun)
         if first > 0:
             self._observe(FIRST_BYTE, first - begun)
         if exchange._response == GONE:

@@ -10,8 +10,8 @@ from tidegate.metrics.layout import INTERVAL
 from tidegate.metrics.memory import resident_memory
 from tidegate.metrics.recorder import Recorder
 
-WINDOW: Final = 8  # of them; their worst is told
-SAMPLES: Final = 2  # intervals between two looks at what is open
+WINDOW: Final = 20  # of them; their worst is told
+SAMPLES: Final = 5  # intervals between two looks at what is open
 
 
 class Sampler:
@@ -45,7 +45,8 @@ class Sampler:
         recorder = self._recorder
         late = max(0.0, now - self._due)
         self._lags.append(late)
-        recorder.late, recorder.late_at = late, time.perf_counter()
+        looked_at = time.perf_counter()
+        recorder.late, recorder.late_at, recorder.due = late, looked_at, looked_at + INTERVAL
         recorder.turned(now, max(self._lags))
         if self._turns % SAMPLES == 0:
             self._sample()
