@@ -223,7 +223,11 @@ def test_a_scrape_waits_for_no_worker(workers: int) -> None:
             # The kernel chooses the worker.
             for _ in range(3 * len(pids)):
                 server.client().send_request("GET", "/block?30")
-            return eventually(blocked, 3)
+            for _ in range(20):
+                if blocked():
+                    return True
+                time.sleep(0.1)
+            return False
 
         def blocked() -> bool:
             return all(worker["lag"] > 0.3 for worker in server.workers())

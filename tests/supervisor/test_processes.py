@@ -94,7 +94,7 @@ def test_a_blocked_loop_is_found_shown_and_replaced(tmp_path: Path) -> None:
         server.wait_for_log("blocking begins")
         shown = server.wait_for_log(r"worker \d \(process (\d+)\): its event loop has not turned for 0\.\d s")
         victim = int(shown[1])
-        server.wait_for_log(r'File ".*apps\.py", line \d+ in app')  # faulthandler, of the thread
+        server.wait_for_log(r'File ".*apps\.py", line \d+, in app')  # of the thread
         server.wait_for_log(r"\d+ tasks of process")
         server.wait_for_log(r"Task [^\n]+:\n +File .*apps\.py")
         server.wait_for_log("replacing it", 20)
