@@ -166,6 +166,7 @@ def test_a_body_slower_than_its_rate_is_a_408(server):
         end()
     assert data.startswith(b"HTTP/1.1 408 ")
     assert 0.9 < after < 1.0 + 2 * LATE
+    server.wait_for_end()
 
 
 def test_a_stalled_body_is_a_408_and_the_application_is_told(server):
