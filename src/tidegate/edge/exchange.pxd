@@ -11,7 +11,6 @@ cdef Py_ssize_t LARGE, COPY_SIZE, UNKNOWN_LENGTH
 cdef dict REASONS
 
 
-@cython.freelist(64)
 cdef class EdgeExchange(HTTPExchange):
     cdef Policy _policy
     cdef bint _pending

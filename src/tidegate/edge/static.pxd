@@ -9,7 +9,6 @@ cdef bytes METHODS
 cdef int REDIRECT
 
 
-@cython.freelist(64)
 cdef class StaticExchange(EdgeAnswer):
     cdef StaticFile _file
 

@@ -16,7 +16,6 @@ cdef dict MESSAGES
 cdef Py_ssize_t MAX_WITHOUT_YIELD, SMALL_PIECE, MAX_JOINED
 
 
-@cython.freelist(64)
 cdef class HTTPExchange(Exchange):
     cdef int _response
     cdef ResponseHead _head

@@ -27,7 +27,6 @@ cdef class StreamOwner(Connection):
     cpdef void start_clock(self) except *
 
 
-@cython.freelist(64)
 cdef class H1Stream(Stream):
     cdef StreamOwner _owner
     cdef int _state
