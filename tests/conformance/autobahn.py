@@ -181,7 +181,7 @@ def through_haproxy(server: ServerProcess) -> Iterator[str]:
                 eventually(lambda: answers(front), timeout=10)
                 yield f"ws://127.0.0.1:{front}/"
             finally:
-                proxy.terminate()
+                proxy.kill()  # it has nothing to lose, and may have been told to ignore SIGTERM
 
 
 def answers(port: int) -> bool:
