@@ -159,7 +159,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
 def test_the_next_supervisor_takes_the_address_over() -> None:
     """USR2: the address is served all along, by whoever is ready."""
     with observed("--workers", "1", "--no-access-log") as server:
-        old = server.workers()[0]["pid"]
+        old = eventually(server.workers, 20)[0]["pid"]
         server.signal(12)
         new = int(server.wait_for_log(r"the new supervisor is process (\d+)")[1])
         server.wait_for_log("this one goes", 30)

@@ -3,28 +3,21 @@
 With TIDEGATE_PICTURE=FILE it leaves a picture of the page there (docs/live-page.png).
 """
 
-import base64
 import os
-import re
-import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from websockets.sync.client import connect
 
-from tests.interop.test_chromium import Page
 from tests.support.admin import Observed, observed
+from tests.support.browser import Page, browser, needs_chromium
 from tests.support.process import eventually
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PICTURE = os.environ.get("TIDEGATE_PICTURE")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture
@@ -35,22 +28,8 @@ def server() -> Iterator[Observed]:
 
 @pytest.fixture
 def page(server: Observed, tmp_path: Path) -> Iterator[Page]:
-    assert CHROMIUM is not None
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += ["--remote-debugging-port=0", f"--user-data-dir={tmp_path}", "--window-size=1100,760"]
-    with subprocess.Popen(
-        [*command, "--no-first-run", "--no-proxy-server", "--hide-scrollbars"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    ) as browser:
-        try:
-            assert browser.stderr is not None
-            listening = next(filter(None, (re.search(r"ws://\S+", line) for line in browser.stderr)))
-            with connect(listening[0], proxy=None, max_size=None) as devtools:
-                yield Page(devtools, f"http://127.0.0.1:{server.admin_port}/")
-        finally:
-            browser.terminate()
+    with browser(tmp_path, "--window-size=1100,760", "--hide-scrollbars") as chromium:
+        yield chromium.open(f"http://127.0.0.1:{server.admin_port}/")
 
 
 @pytest.fixture
@@ -80,15 +59,8 @@ def load(server: Observed) -> Iterator[None]:
         thread.join()
 
 
-def evaluate(page: Page, expression: str) -> Any:
-    parameters = {"expression": expression, "returnByValue": True}
-    answer = page.call("Runtime.evaluate", parameters, page.session)
-    assert "exceptionDetails" not in answer, answer
-    return answer["result"].get("value")
-
-
 def text(page: Page, name: str) -> str:
-    found: str = evaluate(page, f"document.getElementById('{name}').textContent")
+    found: str = page.evaluate(f"document.getElementById('{name}').textContent")
     return found
 
 
@@ -103,11 +75,11 @@ def test_numbers_move_and_a_killed_worker_shows_up(server: Observed, page: Page,
     becomes(page, "latency", lambda shown: "ms" in shown or "µs" in shown)
     becomes(page, "connections", lambda shown: int(shown) >= 1)
     eventually(
-        lambda: evaluate(page, "document.querySelectorAll('#plot-rate polyline')[0].points.length") > 3,
+        lambda: page.evaluate("document.querySelectorAll('#plot-rate polyline')[0].points.length") > 3,
         15,
         0.1,
     )
-    assert evaluate(page, "document.querySelectorAll('#workers tr').length") == 2
+    assert page.evaluate("document.querySelectorAll('#workers tr').length") == 2
     before = text(page, "workers")
     victim = server.workers()[0]["pid"]
     assert str(victim) in before
@@ -115,20 +87,13 @@ def test_numbers_move_and_a_killed_worker_shows_up(server: Observed, page: Page,
     becomes(page, "restarts", lambda shown: "killed 1" in shown)
     becomes(page, "workers", lambda shown: str(victim) not in shown and shown.count("up") == 2)
     if PICTURE:
-        page.call(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
-            page.session,
-        )
-        eventually(lambda: evaluate(page, "series.rate.length") > 50, 90, 0.5)
-        shot = page.call(
-            "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True}, page.session
-        )
-        Path(PICTURE).write_bytes(base64.b64decode(shot["data"]))
-    assert evaluate(page, "getComputedStyle(document.body).backgroundColor") != ""
+        page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        eventually(lambda: page.evaluate("series.rate.length") > 50, 90, 0.5)
+        Path(PICTURE).write_bytes(page.screenshot())
+    assert page.errors == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != ""
     # The policy let all of it run, and nothing else: a script that is put in does not.
-    evaluate(
-        page,
+    page.evaluate(
         "document.body.append(Object.assign(document.createElement('style'), {textContent: 'body{color:red}'}))",
     )
-    assert evaluate(page, "getComputedStyle(document.body).color") != "rgb(255, 0, 0)"
+    assert page.evaluate("getComputedStyle(document.body).color") != "rgb(255, 0, 0)"

@@ -21,6 +21,7 @@ from tidegate.http.head import ResponseHead
 
 NEVER = float("inf")
 EXPECT = b"Expect: 100-continue\r\n"
+DRAIN = 65536  # octets, the default
 
 
 def post(length: int, lines: bytes = b"") -> bytes:
@@ -203,6 +204,23 @@ def test_reading_goes_on_to_drain() -> None:
     assert dialogue.wire.reading
     dialogue.receive(b"abc" + GET)
     assert len(dialogue.handlers) == 2
+
+
+@pytest.mark.parametrize(("size", "told"), [(DRAIN + 4, True), (DRAIN + 3, False)])
+def test_a_client_is_told_where_its_content_is_too_long_to_be_drained(size: int, told: bool) -> None:
+    # RFC 9112 §9.6
+    dialogue = Dialogue().receive(post(size) + b"abc")
+    dialogue.handler.answer()
+    assert (b"connection: close\r\n" in dialogue.wire.sent) == told
+    assert (dialogue.wire.ended is not None) == told
+
+
+def test_an_answer_that_is_streamed_may_wait_for_the_content() -> None:
+    dialogue = Dialogue().receive(post(DRAIN + 4))
+    stream = dialogue.handler.stream
+    stream.send_head(ResponseHead(200))
+    stream.flush()
+    assert b"connection: close" not in dialogue.wire.sent
 
 
 def test_a_slow_reader_gets_no_more_answers_than_it_reads() -> None:

@@ -172,8 +172,13 @@ def test_login(client: httpx2.Client) -> None:
     copied = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     assert "Log in" in client.post("/login/leave").text
     assert "Log in" in client.get("/login/", headers={"cookie": copied}).text
+
+
+def test_nobody_tries_many_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    client = TestClient(importlib.import_module("login").app)
     wrong = {"name": "ann", "password": "x"}
-    assert [client.post("/login/enter", data=wrong).status_code for _ in range(9)][-1] == 429
+    assert [client.post("/enter", data=wrong).status_code for _ in range(11)] == [401] * 10 + [429]
 
 
 @pytest.mark.parametrize(

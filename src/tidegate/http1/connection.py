@@ -455,7 +455,8 @@ class H1Connection(H1Sender):
             self._receive(data, self._pending_start, UNSET)
         finally:
             self._receiving = False
-        self._pipelining = self._stream is not None
+        # Where it has switched, no answers are to come in one write any more.
+        self._pipelining = self._stream is not None and self._state != TUNNEL
         if self._peer_closed:
             self._input_ended()
 
@@ -559,7 +560,7 @@ class H1Connection(H1Sender):
     def switch(self) -> None:
         """The stream has become a tunnel; what came behind the request is its first data."""
         self._advance(SWITCHED)
-        self._pipelining = False  # there are no answers to come in one write any more
+        self._pipelining = False
         if self._pending_size and self._handler is not None:
             data = self._take_pending()
             self._handler.data_received(data[self._pending_start :])
@@ -574,6 +575,10 @@ class H1Connection(H1Sender):
         else:
             self._wire.resume_reading()
             self.start_clock()
+
+    def content_left_over(self) -> bool:
+        """See StreamOwner."""
+        return self._state == CONTENT and self._content_left > self._limits.max_drain
 
     def start_clock(self) -> None:
         """The client has been asked for its content: from now on it is expected at a rate."""

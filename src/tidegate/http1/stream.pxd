@@ -25,6 +25,7 @@ cdef class StreamOwner(Connection):
     cpdef void switch(self) except *
     cpdef void set_reading(self, bint paused) except *
     cpdef void start_clock(self) except *
+    cpdef bint content_left_over(self) except -1
 
 
 cdef class H1Stream(Stream):

@@ -65,6 +65,10 @@ class StreamOwner(Connection):
     def start_clock(self) -> None:
         """The client has been asked for its content."""
 
+    def content_left_over(self) -> bool:
+        """Whether more of the content is to come than would be drained behind an answer."""
+        return False
+
 
 class H1Stream(Stream):
     """A `Stream` of an HTTP/1.1 connection; every call after its end or its connection's does nothing."""
@@ -137,6 +141,10 @@ class H1Stream(Stream):
         if head.close or owner.shutting_down or self.continue_due:
             # A client that still waits for its 100 may or may not send the content after this (RFC 9110
             # §10.1.1).
+            self._keep_alive = False
+        elif self._framing != BY_CHUNKS and owner.content_left_over():
+            # RFC 9112 §9.6: an answer whose length is known does not depend on what is to come, so the connection will
+            # close behind it: the client is to know. (One that is streamed may read the content meanwhile.)
             self._keep_alive = False
         if not self._keep_alive:
             lines = lines + b"connection: close\r\n"
