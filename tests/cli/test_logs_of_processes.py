@@ -98,10 +98,11 @@ def test_failures_to_start_are_json_too(tmp_path: Path) -> None:
     try:
         server.wait_for_log("ZeroDivisionError", 20)
         server.wait_for_log("ended before it was up", 20)
+        log = server.log
     finally:
         server.signal(9)
         server.wait()
-    assert any("ZeroDivisionError" in str(line.get("exception")) for line in every_line_is_json(server.log))
+    assert any("ZeroDivisionError" in str(line.get("exception")) for line in every_line_is_json(log))
 
 
 def test_counting_and_logging_together() -> None:
