@@ -221,6 +221,8 @@ def test_an_answer_that_is_streamed_may_wait_for_the_content() -> None:
     stream.send_head(ResponseHead(200))
     stream.flush()
     assert b"connection: close" not in dialogue.wire.sent
+    stream.send_data(b"", True)
+    assert dialogue.wire.ended == LINGERING
 
 
 def test_a_slow_reader_gets_no_more_answers_than_it_reads() -> None:

@@ -67,7 +67,7 @@ class StreamOwner(Connection):
 
     def content_left_over(self) -> bool:
         """Whether more of the content is to come than would be drained behind an answer."""
-        return False
+        raise NotImplementedError  # pragma: no cover
 
 
 class H1Stream(Stream):

@@ -29,7 +29,7 @@ MakeCompressor = Callable[[int, int, int, int], Any]  # of level, method, window
 zlib_compressor: MakeCompressor = zlib.compressobj
 try:
     from isal.isal_zlib import compressobj as isal_compressobj
-except ImportError:  # no wheel for this platform
+except ImportError:  # pragma: no cover  (no wheel for this platform)
     default_compressor = zlib_compressor
 else:
 
