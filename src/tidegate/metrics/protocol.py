@@ -9,7 +9,8 @@ from tidegate.gateway.scope import Peers
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
 from tidegate.metrics.recorder import Recorder
-from tidegate.net.tcp import Acceptor, TCPProtocol
+from tidegate.net.acceptor import Acceptor
+from tidegate.net.tcp import TCPProtocol
 
 
 class MeasuredProtocol(TCPProtocol):

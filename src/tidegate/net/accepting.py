@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tidegate.config import Bind
+from tidegate.net.acceptor import Acceptor
 from tidegate.net.listeners import Listener
 from tidegate.net.share import Share
-from tidegate.net.tcp import Acceptor
 
 logger = logging.getLogger("tidegate")
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 from tidegate.config import Bind
 from tidegate.net import client_hello
 from tidegate.net.accepting import AcceptingListener
+from tidegate.net.acceptor import AcceptedConnection, Acceptor
 from tidegate.net.client_hello import ClientHello, Incomplete, Malformed, read_client_hello
 from tidegate.net.share import Share
-from tidegate.net.tcp import Acceptor, TCPProtocol
 from tidegate.net.timers import TimedWire
 from tidegate.net.tls import Certificates, ServerContext
 
@@ -139,7 +139,7 @@ class TLSListener(AcceptingListener):
     def accepted(self, connected: socket.socket, address: Any) -> None:
         Handshake(self, connected, self.factory).look()
 
-    async def greeted(self, connected: socket.socket, factory: Callable[[], TCPProtocol]) -> None:
+    async def greeted(self, connected: socket.socket, factory: Callable[[], AcceptedConnection]) -> None:
         if self.has_room():
             Handshake(self, connected, factory).look()
         else:
@@ -163,7 +163,7 @@ class Handshake(TimedWire):
     )
 
     def __init__(
-        self, listener: TLSListener, connected: socket.socket, factory: Callable[[], TCPProtocol]
+        self, listener: TLSListener, connected: socket.socket, factory: Callable[[], AcceptedConnection]
     ) -> None:
         super().__init__()
         self._factory = factory

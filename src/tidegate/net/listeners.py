@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from tidegate.config import Bind
-from tidegate.net.tcp import Acceptor, TCPProtocol
+from tidegate.net.acceptor import AcceptedConnection, Acceptor
 
 # Descriptors left for the application when the limit of open files bounds the connections.
 RESERVED_DESCRIPTORS = 128
@@ -168,7 +168,7 @@ class Listener:
         """Where a client finds this socket, as a URL."""
         return describe(self.socket, "redirect" if self.redirect_port else self.scheme)
 
-    def _factory(self) -> Callable[..., TCPProtocol]:
+    def _factory(self) -> Callable[..., AcceptedConnection]:
         name = self.socket.getsockname()
         server: tuple[str, int | None] | None = None
         if self.socket.family == socket.AF_UNIX:
@@ -179,7 +179,7 @@ class Listener:
             self.acceptor.make_protocol, self.acceptor, server, self.scheme, self.redirect_port
         )
 
-    async def greeted(self, connected: socket.socket, factory: Callable[[], TCPProtocol]) -> None:
+    async def greeted(self, connected: socket.socket, factory: Callable[[], AcceptedConnection]) -> None:
         """Serve a connection that was accepted, and read from, elsewhere; `factory` makes its protocol."""
         await self.acceptor.loop.connect_accepted_socket(factory, connected)
 

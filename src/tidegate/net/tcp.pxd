@@ -1,54 +1,19 @@
 cimport cython
 
 from tidegate.gateway.application cimport Exchange, Gateway
-from tidegate.gateway.exchange cimport HTTPExchange
-from tidegate.gateway.forwarded cimport Forwarding
 from tidegate.gateway.scope cimport Peers
 from tidegate.http.connection cimport Connection
-from tidegate.http.defaults cimport ResponseDefaults
 from tidegate.http.head cimport RequestHead
 from tidegate.http1.connection cimport H1Connection
-from tidegate.http1.limits cimport H1Limits
-from tidegate.net.timers cimport TimedWire, TimerWheel
+from tidegate.net.acceptor cimport AcceptedConnection, Acceptor
+from tidegate.net.files cimport FileSender
 
-cdef double NEVER, UNSET, MIN_IDLE, COPY_DELAY
-cdef Py_ssize_t MAX_FILE_TURN, COPY_SIZE, DEFAULT_WRITE_BUFFER
+cdef double NEVER, UNSET
+cdef Py_ssize_t DEFAULT_WRITE_BUFFER
 cdef int OPEN, CLOSING, LINGERING, LOST
 
 
-cdef class Acceptor:
-    cdef public object loop
-    cdef public object make_protocol
-    cdef public TimerWheel wheel
-    cdef public Gateway gateway
-    cdef public H1Limits limits
-    cdef public ResponseDefaults defaults
-    cdef public Py_ssize_t max_connections
-    cdef public double write_timeout
-    cdef public Py_ssize_t write_buffer
-    cdef public double linger
-    cdef public object open_websocket
-    cdef public object request_refused
-    cdef public object connections_changed
-    cdef public Forwarding forwarding
-    cdef public object queue_delay
-    cdef public frozenset exempt_paths
-    cdef public object open_http
-    cdef public object open_http2
-    cdef public bint h2c
-    cdef public bint h2c_upgrade
-    cdef public double preface_timeout
-    cdef public ResponseDefaults secure_defaults
-    cdef public object tls_extension
-    cdef public set connections
-    cdef public object parked
-    cdef public object share
-    cdef public bint shutting_down
-
-    cpdef object admit(self, RequestHead head, object transport)
-
-
-cdef class TCPProtocol(TimedWire):
+cdef class TCPProtocol(AcceptedConnection):
     cdef Acceptor _acceptor
     cdef object _server
     cdef object _origin
@@ -70,10 +35,7 @@ cdef class TCPProtocol(TimedWire):
     cdef Py_ssize_t _written
     cdef Py_ssize_t _progress
     cdef double _stalled_since
-    cdef FileTransfer _file
-    cdef list _queue
-    cdef object _socket
-    cdef bint _writer_added
+    cdef FileSender _files
 
     @cython.locals(acceptor=Acceptor)
     cpdef object connection_made(self, object transport)
@@ -88,18 +50,3 @@ cdef class TCPProtocol(TimedWire):
     cdef void _close_secure(self, bint linger) except *
     cdef void _end_secure(self) except *
     cdef Py_ssize_t _unsent(self) except -1
-    cdef void _enqueue(self, object item) except *
-    cdef void _start_file(self, bytes data, FileTransfer file) except *
-    cdef bint _send_now(self, bytes data) except *
-    cdef void _end_file(self) except *
-    cdef void _remove_writer(self) except *
-    cdef void _end_files(self) except *
-
-
-cdef class FileTransfer:
-    cdef public int descriptor
-    cdef public Py_ssize_t offset
-    cdef public Py_ssize_t count
-    cdef public bint copying
-    cdef public bint encrypting
-    cdef public bint scheduled

@@ -6,43 +6,29 @@ import os
 import socket
 import sys
 import termios
-from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from tidegate.gateway.application import Exchange, Gateway
-from tidegate.gateway.exchange import HTTPExchange
-from tidegate.gateway.forwarded import Forwarding
 from tidegate.gateway.scope import Peers
 from tidegate.http.connection import Connection
-from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.errors import ProtocolError, RequestError
 from tidegate.http.head import RequestHead
-from tidegate.http.stream import Stream, StreamHandler, Wire
+from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Connection
-from tidegate.http1.limits import H1Limits
-from tidegate.net.delay import QueueDelay, waited
+from tidegate.net.acceptor import AcceptedConnection, Acceptor
+from tidegate.net.files import FileSender
 from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins_preface
 from tidegate.net.proxy_protocol import ProxyHeader
 from tidegate.net.redirect import https_location
-from tidegate.net.timers import TimedWire, TimerWheel
 from tidegate.net.upgrade import Upgrade, upgrade_settings
 
 if TYPE_CHECKING:
-    from tidegate.net.share import Share
+    from tidegate.gateway.application import Exchange
 
 NEVER = float("inf")
 UNSET = -1.0
-# One call of sendfile, or one turn of the copying path, moves at most this much before other connections have a turn.
-MAX_FILE_TURN = 1 << 20
-COPY_SIZE = 1 << 16
-COPY_DELAY = 0.005  # seconds
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
-# Seconds that a connection must have been idle before it may be closed for another.
-MIN_IDLE = 0.5
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -50,144 +36,7 @@ LINGERING = 2  # our side has ended; input is discarded
 LOST = 3
 
 
-OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
-OpenHTTP = Callable[[Gateway, Stream, RequestHead, Peers], Exchange]
-RequestRefused = Callable[[RequestError, RequestHead | None], None]
-OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float], Connection]
-
-
-class Acceptor:
-    """What the connections of one server share.
-
-    `open_http(gateway, stream, head, peers)` makes the handler of a request: an HTTPExchange, unless there is an edge.
-    `open_http2(wire, defaults, open_handler, request_refused, now)` makes a connection of HTTP/2; it is None where that
-    is not spoken. `h2c` says that it is spoken without TLS too, to clients that begin with its preface, in
-    `preface_timeout` seconds; `h2c_upgrade`, to those that ask for it (`Upgrade: h2c`).
-    """
-
-    __slots__ = (
-        "connections",
-        "connections_changed",
-        "defaults",
-        "exempt_paths",
-        "forwarding",
-        "gateway",
-        "h2c",
-        "h2c_upgrade",
-        "limits",
-        "linger",
-        "loop",
-        "make_protocol",
-        "max_connections",
-        "open_http",
-        "open_http2",
-        "open_websocket",
-        "parked",
-        "preface_timeout",
-        "queue_delay",
-        "request_refused",
-        "secure_defaults",
-        "share",
-        "shutting_down",
-        "tls_extension",
-        "wheel",
-        "write_buffer",
-        "write_timeout",
-    )
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        wheel: TimerWheel,
-        gateway: Gateway,
-        limits: H1Limits,
-        defaults: ResponseDefaults,
-        *,
-        max_connections: int,
-        write_timeout: float,
-        write_buffer: int,
-        linger: float,
-        open_websocket: Callable[[Stream, RequestHead, Peers], Exchange] | None,
-        request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
-        connections_changed: Callable[[], None],
-        forwarding: Forwarding | None = None,
-        queue_delay: QueueDelay | None = None,
-        exempt_paths: frozenset[str] = frozenset(),
-        open_http2: OpenHTTP2 | None = None,
-        h2c: bool = True,
-        h2c_upgrade: bool = False,
-        preface_timeout: float = 10.0,
-        secure_defaults: ResponseDefaults | None = None,
-        tls_extension: Callable[[Any], dict[str, Any]] | None = None,
-        open_http: OpenHTTP = HTTPExchange,
-        make_protocol: Callable[..., "TCPProtocol"] | None = None,
-    ) -> None:
-        # Called as TCPProtocol is, for each connection.
-        self.make_protocol: Callable[..., TCPProtocol] = (
-            TCPProtocol if make_protocol is None else make_protocol
-        )
-        self.loop = loop
-        self.wheel = wheel
-        self.gateway = gateway
-        self.limits = limits
-        self.defaults = defaults
-        # Those over TLS.
-        self.secure_defaults = defaults if secure_defaults is None else secure_defaults
-        # What a transport of TLS says of itself to applications.
-        self.tls_extension = tls_extension
-        self.max_connections = max_connections
-        self.write_timeout = write_timeout
-        self.write_buffer = write_buffer
-        self.linger = linger
-        # None where the application speaks no WebSocket: the request is then an HTTP request like any other.
-        self.open_websocket = open_websocket
-        self.request_refused = request_refused
-        # Called when a connection is opened at or over the limit, and when one is lost below it again.
-        self.connections_changed = connections_changed
-        # Reads what trusted proxies say; None where nothing of it counts.
-        self.forwarding = forwarding
-        # Refuses requests while the loop is late; None where it never does.
-        self.queue_delay = queue_delay
-        self.exempt_paths = exempt_paths
-        self.open_http = open_http
-        self.open_http2 = open_http2
-        self.h2c = h2c and open_http2 is not None
-        self.h2c_upgrade = h2c_upgrade and self.h2c
-        self.preface_timeout = preface_timeout
-        self.connections: set[TCPProtocol] = set()
-        # Accepted beyond the limit, before accepting could pause: not read from until there is room.
-        self.parked: deque[TCPProtocol] = deque()
-        self.shutting_down = False
-        # Told of connections that end, where other processes accept from the same sockets.
-        self.share: Share | None = None
-
-    def admit(self, head: RequestHead, transport: Any) -> None:
-        """Raise RequestError 503 for a request beyond what the server takes, unless its path is exempt."""
-        if head.path in self.exempt_paths:
-            return
-        delay = self.queue_delay
-        if self.gateway.full() or (delay is not None and delay.exceeded(monotonic(), waited(transport))):
-            # RFC 9110 §15.6.4
-            raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
-
-    def longest_idle(self) -> "TCPProtocol | None":
-        """The connection that has been waiting longest for a request; None where all are at work or new."""
-        found = None
-        since = self.wheel.now - MIN_IDLE
-        for protocol in self.connections:
-            if protocol.idle_since < since:
-                since = protocol.idle_since
-                found = protocol
-        return found
-
-    def close_idle(self, now: float, seconds: float) -> None:
-        """Close the connections that have been idle for so long."""
-        for protocol in list(self.connections):
-            if protocol.idle_since <= now - seconds:
-                protocol.close_idle()
-
-
-class TCPProtocol(TimedWire, asyncio.Protocol):
+class TCPProtocol(AcceptedConnection):
     """One connection.
 
     `server` is the address that it came to, None where only the connection itself knows it; `scheme` is http, or https
@@ -199,7 +48,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_acceptor",
         "_connection",
         "_eof",
-        "_file",
+        "_files",
         "_flush_scheduled",
         "_flushing",
         "_linger_until",
@@ -208,18 +57,15 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         "_parked",
         "_peers",
         "_progress",
-        "_queue",
         "_redirect_port",
         "_scheme",
         "_secure",
         "_server",
-        "_socket",
         "_stalled_since",
         "_state",
         "_transport",
         "_undecided",
         "_unparked_at",
-        "_writer_added",
         "_written",
     )
 
@@ -231,7 +77,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         redirect_port: int = 0,
         origin: ProxyHeader | None = None,
     ) -> None:
-        TimedWire.__init__(self)
+        AcceptedConnection.__init__(self)
         self._acceptor = acceptor
         self._server = server
         self._origin = origin
@@ -257,10 +103,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._written = 0
         self._progress = 0
         self._stalled_since = UNSET
-        self._file: FileTransfer | None = None
-        self._queue: list[Any] | None = None
-        self._socket: socket.socket | None = None
-        self._writer_added = False
+        self._files: FileSender | None = None
 
     # --- asyncio.Protocol
 
@@ -292,7 +135,6 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self.timeout_changed()
 
     def unpark(self) -> bool:
-        """Serve a connection that had to wait for room; False where it has gone meanwhile."""
         if self._state != OPEN:
             return False
         self._parked = False
@@ -361,7 +203,8 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         acceptor = self._acceptor
         self._state = LOST
-        self._end_files()
+        if self._files is not None:
+            self._files.close()
         acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
         if acceptor.share is not None:
@@ -370,9 +213,6 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         self._connection = None
         if connection is not None:
             connection.connection_lost()
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
         if len(acceptor.connections) >= acceptor.max_connections - 1:
             while acceptor.parked:
                 parked = acceptor.parked.popleft()
@@ -389,9 +229,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if self._flushing:
             # Not within the transport's own call.
             self._acceptor.loop.call_soon(self.timeout_due, self._acceptor.wheel.now)
-        elif self._file is not None and self._file.copying:
-            self._copy_file()
-        elif self._file is None and self._connection is not None:
+        elif self._files is not None and self._files.busy():
+            self._files.resume()
+        elif self._connection is not None:
             self._connection.resume_writing()
 
     # --- Wire
@@ -399,11 +239,33 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if self._state >= CLOSING:
             return
-        if self._file is not None:
-            self._enqueue(data)
+        if self._files is not None and self._files.busy():
+            self._files.enqueue(data)
         else:
             self._written += len(data)
             self._transport.write(data)
+
+    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
+        if self._state >= CLOSING or count == 0:
+            os.close(descriptor)
+            if data:
+                self.write(data)
+            return
+        if self._files is None:
+            self._files = FileSender(self, self._transport, self._acceptor.loop, self._secure)
+        self._files.send(data, descriptor, offset, count)
+
+    def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
+        try:
+            return os.pread(descriptor, count, offset)
+        except OSError:
+            return b""
+
+    def close_file(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def count_written(self, count: int) -> None:
+        self._written += count
 
     def pause_reading(self) -> None:
         if self._state == OPEN and not self._eof:
@@ -435,9 +297,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
     def close(self, linger: bool) -> None:
         if self._state >= CLOSING:
             return
-        if self._file is not None:
+        if self._files is not None and self._files.busy():
             # Behind the file.
-            self._enqueue(linger)
+            self._files.enqueue(linger)
             return
         acceptor = self._acceptor
         linger = linger and not self._eof and acceptor.linger > 0
@@ -515,7 +377,6 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
 
     @property
     def idle_since(self) -> float:
-        """Since when this connection waits for a request; infinity where it does not."""
         connection = self._connection
         if connection is None or self._state != OPEN or self._parked:
             return NEVER
@@ -526,8 +387,9 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
             return
         acceptor = self._acceptor
         unsent = self._unsent()
+        sending = self._files is not None and self._files.busy()
         if self._flushing:
-            if not unsent and self._file is None:
+            if not unsent and not sending:
                 self._end_secure()
                 return
             # Looked at again soon: a transport of TLS does not say when the last encrypted octets have gone.
@@ -535,8 +397,7 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         if unsent:
             # A slow peer takes from the kernel's buffer long before there is room in it for more.
             unsent += self._queued_by_kernel()
-        file = self._file
-        if unsent or file is not None:
+        if unsent or sending:
             gone = self._written - unsent
             if gone != self._progress or self._stalled_since == UNSET:
                 self._progress = gone
@@ -678,239 +539,18 @@ class TCPProtocol(TimedWire, asyncio.Protocol):
         return peers
 
     def shutdown(self) -> None:
-        """The server has begun to shut down."""
         if self._connection is not None and self._state == OPEN:
             self._connection.shutdown(self._acceptor.wheel.now)
 
     def close_idle(self) -> None:
-        """Close, where it waits for a request, to make room for others."""
         if self._connection is not None and self._state == OPEN and not self._is_asked():
             self._connection.close_idle()
 
     def cut(self) -> None:
-        """End the connection now; its application sees its client gone."""
         if self._connection is not None and self._state == OPEN:
             self._connection.cut()
         elif self._state != LOST:
             self._transport.abort()
-
-    # --- files
-
-    def send_file(self, data: bytes, descriptor: int, offset: int, count: int) -> None:
-        if self._state >= CLOSING or count == 0:
-            os.close(descriptor)
-            if data:
-                self.write(data)
-            return
-        if self._file is not None:
-            self._enqueue(data)
-            self._enqueue(FileTransfer(descriptor, offset, count))
-        else:
-            self._start_file(data, FileTransfer(descriptor, offset, count))
-
-    def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
-        try:
-            return os.pread(descriptor, count, offset)
-        except OSError:
-            return b""
-
-    def close_file(self, descriptor: int) -> None:
-        os.close(descriptor)
-
-    def _enqueue(self, item: Any) -> None:
-        if self._queue is None:
-            self._queue = []
-        self._queue.append(item)
-
-    def _start_file(self, data: bytes, file: "FileTransfer") -> None:
-        self._file = file
-        if not self._secure and self._transport.get_write_buffer_size() == 0:
-            # Straight to the socket, since nothing waits in the transport before it.
-            try:
-                if self._send_now(data):
-                    self._send_file_now()
-                    return
-            except OSError:
-                self._transport.abort()
-                return
-        elif data:
-            self._written += len(data)
-            self._transport.write(data)
-        if self._connection is not None:
-            self._connection.pause_writing()
-        if self._secure and self._transport.get_extra_info("ktls_send_enabled"):
-            self._send_file_encrypted()
-        else:
-            file.copying = True
-            self._copy_file()
-
-    def _send_now(self, data: bytes) -> bool:
-        """Send `data` past the transport; False where only the transport could take (the rest of) it."""
-        connected = self._socket
-        if connected is None:
-            # uvloop has no loop.sendfile, and lets no one watch its transport's own descriptor.
-            original = self._transport.get_extra_info("socket")
-            descriptor = os.dup(original.fileno())
-            connected = socket.socket(original.family, socket.SOCK_STREAM, original.proto, fileno=descriptor)
-            self._socket = connected
-        sent = 0
-        if data:
-            try:
-                sent = connected.send(data, socket.MSG_MORE | socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                sent = 0
-            self._written += len(data)
-            if sent < len(data):
-                self._transport.write(data[sent:])
-                return False
-        return True
-
-    def _send_file_now(self) -> None:
-        file = self._file
-        connected = self._socket
-        if file is None or connected is None:
-            return
-        turn = MAX_FILE_TURN
-        out = connected.fileno()
-        try:
-            while file.count > 0 and turn > 0:
-                sent = os.sendfile(out, file.descriptor, file.offset, min(file.count, turn))
-                if sent == 0:
-                    # The file has become shorter than what was announced.
-                    self.abort()
-                    return
-                turn -= sent
-                self._written += sent
-                file.offset += sent
-                file.count -= sent
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._transport.abort()
-            return
-        if file.count > 0:
-            if not self._writer_added:
-                self._writer_added = True
-                self._acceptor.loop.add_writer(out, self._send_file_now)
-                if self._connection is not None:
-                    self._connection.pause_writing()
-                self._acceptor.wheel.schedule(self, UNSET)
-        else:
-            self._end_file()
-
-    def _send_file_encrypted(self, done: Any = None) -> None:
-        # By the kernel, behind what waits in the transport; called again when a piece has gone.
-        file = self._file
-        if (
-            file is None
-            or self._state == LOST
-            or (done is not None and (done.cancelled() or done.exception()))
-        ):
-            return
-        file.encrypting = True
-        piece = min(file.count, MAX_FILE_TURN)
-        if piece == 0:
-            self._end_file()
-            return
-        file.count -= piece
-        self._written += piece
-        try:
-            with open(file.descriptor, "rb", closefd=False, buffering=0) as opened:
-                waiter = self._transport.sendfile(opened, file.offset, piece)
-        except (OSError, ValueError, RuntimeError):
-            # The file has become shorter than what was announced, or the peer has gone.
-            self.abort()
-            return
-        file.offset += piece
-        if waiter is None:
-            self._acceptor.loop.call_soon(self._send_file_encrypted)
-        else:
-            waiter.add_done_callback(self._send_file_encrypted)
-
-    def _copy_file(self) -> None:
-        # The transport's own pause and resume drive this, and `_copy_more`, since a transport that was paused all along
-        # does not say so again.
-        file = self._file
-        turn = MAX_FILE_TURN
-        while file is not None and file.count > 0:
-            waiting = self._transport.get_write_buffer_size() >= COPY_SIZE
-            if waiting or turn <= 0:
-                if not file.scheduled:
-                    file.scheduled = True
-                    self._acceptor.loop.call_later(COPY_DELAY if waiting else 0, self._copy_more, file)
-                return
-            try:
-                data = os.pread(file.descriptor, min(COPY_SIZE, file.count), file.offset)
-            except OSError:
-                data = b""
-            if not data:
-                self.abort()
-                return
-            file.offset += len(data)
-            file.count -= len(data)
-            turn -= len(data)
-            self._written += len(data)
-            self._transport.write(data)
-        if file is not None:
-            self._end_file()
-
-    def _copy_more(self, file: "FileTransfer") -> None:
-        file.scheduled = False
-        if self._file is file and self._state != LOST:
-            self._copy_file()
-
-    def _end_file(self) -> None:
-        file = self._file
-        self._file = None
-        if file is not None:
-            os.close(file.descriptor)
-            paused = file.copying or file.encrypting or self._writer_added
-            self._remove_writer()
-            queue = self._queue
-            self._queue = None
-            while queue and self._file is None:
-                item = queue.pop(0)
-                if isinstance(item, FileTransfer):
-                    self._start_file(b"", item)
-                elif isinstance(item, bytes):
-                    self.write(item)
-                else:
-                    self.close(item)
-            if queue:
-                self._queue = queue
-            elif paused and self._file is None and self._connection is not None:
-                self._connection.resume_writing()
-
-    def _remove_writer(self) -> None:
-        if self._writer_added and self._socket is not None:
-            self._writer_added = False
-            self._acceptor.loop.remove_writer(self._socket.fileno())
-
-    def _end_files(self) -> None:
-        self._remove_writer()
-        if self._file is not None:
-            os.close(self._file.descriptor)
-            self._file = None
-        if self._queue is not None:
-            for item in self._queue:
-                if isinstance(item, FileTransfer):
-                    os.close(item.descriptor)
-            self._queue = None
-
-
-class FileTransfer:
-    """What is still to be sent of an open file; `copying` where sendfile cannot be used, `encrypting` where it is the
-    kernel's TLS that sends it."""
-
-    __slots__ = ("copying", "count", "descriptor", "encrypting", "offset", "scheduled")
-
-    def __init__(self, descriptor: int, offset: int, count: int) -> None:
-        self.descriptor = descriptor
-        self.offset = offset
-        self.count = count
-        self.copying = False
-        self.encrypting = False
-        self.scheduled = False
 
 
 def address_of(name: Any) -> Any:

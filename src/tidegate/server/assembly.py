@@ -19,9 +19,10 @@ from tidegate.http.date import format_date
 from tidegate.http.defaults import ResponseDefaults
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, Wire
+from tidegate.net.acceptor import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.delay import QueueDelay
 from tidegate.net.listeners import connection_limit
-from tidegate.net.tcp import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
+from tidegate.net.tcp import TCPProtocol
 from tidegate.net.timers import TimerWheel
 from tidegate.server.exchange_log import ExchangeLog
 from tidegate.server.limits import http1_limits, http2_limits, websocket_settings
@@ -112,7 +113,7 @@ def make_acceptor(
         from tidegate.net.tls import tls_extension
 
         extension = tls_extension
-    make_protocol = None
+    make_protocol: Callable[..., TCPProtocol] = TCPProtocol
     refused: Callable[[RequestError, RequestHead | None, Peers], None] = log.refused
     if recorder is not None:
         from tidegate.metrics.protocol import MeasuredProtocol

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidegate.config import Bind
+from tidegate.net.acceptor import Acceptor
 from tidegate.net.listeners import Listener, duplicate
 from tidegate.net.share import Share
-from tidegate.net.tcp import Acceptor
 from tidegate.server.listening import Listening
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tidegate.config import Bind, Config, ConfigError
 from tidegate.gateway.forwarded import TrustedPeers
 from tidegate.net.accepting import SharedListener
+from tidegate.net.acceptor import Acceptor
 from tidegate.net.listeners import Listener
 from tidegate.net.share import Share
-from tidegate.net.tcp import Acceptor
 
 if TYPE_CHECKING:
     import asyncio

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tidegate.edge.edge import Edge
     from tidegate.metrics.recorder import Recorder
     from tidegate.metrics.sampler import Sampler
-    from tidegate.net.tcp import Acceptor
+    from tidegate.net.acceptor import Acceptor
 
 logger = logging.getLogger("tidegate")
 
