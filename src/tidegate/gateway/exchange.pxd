@@ -14,6 +14,7 @@ cdef int COLUMNS
 cdef bytes ACTIONS
 cdef dict MESSAGES
 cdef Py_ssize_t MAX_WITHOUT_YIELD, SMALL_PIECE, MAX_JOINED
+cdef object perf_counter
 
 
 cdef class HTTPExchange(Exchange):

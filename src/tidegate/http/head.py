@@ -13,6 +13,8 @@ METHODS = {
     )
 }
 MAX_METHOD = 32  # octets
+# ASGI's form; one object, which compares by its address.
+HTTP_1_1 = "1.1"
 
 
 class RequestHead:

@@ -8,6 +8,7 @@ from tidegate.http1.section cimport FieldSection
 
 cdef bytes _CONNECTION, _CONTENT_LENGTH, _EXPECT, _HOST, _SEC_FETCH_MODE, _TE, _TRANSFER_ENCODING, _UPGRADE
 cdef object _FORWARDED_FIELDS
+cdef str HTTP_1_1
 cdef bytes _TOKEN, _TARGET
 cdef dict _METHODS
 cdef tuple _VERSION

@@ -6,7 +6,7 @@ What two parsers could read differently is refused (§11.2).
 from tidegate.http.errors import RequestError
 from tidegate.http.fields import FORWARDED_FIELDS, KNOWN, TOKEN, is_token, list_members
 from tidegate.http.framing import parse_content_length
-from tidegate.http.head import MAX_METHOD, METHODS, NO_CONTENT, UNKNOWN_LENGTH, RequestHead
+from tidegate.http.head import HTTP_1_1, MAX_METHOD, METHODS, NO_CONTENT, UNKNOWN_LENGTH, RequestHead
 from tidegate.http.target import TARGET, decode_path, is_authority, split_absolute
 from tidegate.http1.section import FieldSection
 
@@ -219,12 +219,12 @@ class HeadParser:
             and p[end + 9] == 0x0D
             and p[end + 10] == 0x0A
         ):
-            version = "1.1"
+            version = HTTP_1_1
         else:
             minor = self._parse_version(data, end + 1, limit)
             if minor < 0:
                 return -1
-            version = "1.1" if minor else "1.0"  # RFC 9110 §2.5: a later minor version is served as ours
+            version = HTTP_1_1 if minor else "1.0"  # RFC 9110 §2.5: a later minor version is served as ours
 
         if method is None:
             method = raw.decode("ascii")
@@ -311,7 +311,7 @@ class HeadParser:
 
         head.forwarded = forwarded
         self._take_host(head, host)
-        persistent = head.http_version == "1.1"
+        persistent = head.http_version == HTTP_1_1
         if codings is not None:
             if length is not None:
                 raise RequestError(400, "Transfer-Encoding with Content-Length")  # RFC 9112 §6.1
@@ -351,7 +351,7 @@ class HeadParser:
     def _take_host(self, head: RequestHead, host: bytes | None) -> None:
         """Check Host (RFC 9112 §3.2) and set the authority, which that of the target overrides (§3.2.2)."""
         if host is None:
-            if head.http_version == "1.1":
+            if head.http_version == HTTP_1_1:
                 raise RequestError(400, "Host is missing")
         elif host != self._host:
             if not is_authority(host):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tidegate.gateway.application import Exchange, Gateway
+from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
@@ -41,7 +42,11 @@ class MeasuredProtocol(TCPProtocol):
     def open_handler(self, stream: Stream, head: RequestHead) -> StreamHandler:
         handler = TCPProtocol.open_handler(self, stream, head)
         now = self._recorder.request_opened(self._transport)
-        if isinstance(handler, Exchange):
+        # Nearly all are exactly this: asking for it costs a third of asking for what it is made of.
+        if isinstance(handler, HTTPExchange):
+            exchange = handler
+            exchange.started_at = now
+        elif isinstance(handler, Exchange):
             opened = handler
             opened.started_at = now
         return handler

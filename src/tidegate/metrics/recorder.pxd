@@ -7,6 +7,8 @@ cdef double PAUSE, RARELY, OFTEN, TICKS, FIRST_BUCKET
 cdef int REQUESTS, QUEUE, FIRST_BYTE, DURATION, RECEIVED, SENT, OPENED, CLOSED
 cdef int STATUSES, VERSIONS, OTHER_METHOD, OTHER_PROTOCOL, BUCKETS, GONE, DISCONNECT, ERRORS
 cdef dict METHODS, PROTOCOLS
+cdef str HTTP_1_1
+cdef object perf_counter
 
 
 @cython.final
@@ -31,7 +33,6 @@ cdef class Recorder:
     cpdef double request_opened(self, object transport) except? -1
     cpdef void queued(self, double seconds) except *
     cdef void _ask(self, object transport, double now) except *
-    cpdef object completed(self, object exchange)
     @cython.locals(begun=double, first=double, ended=double, status=int)
     cdef void _completed(self, HTTPExchange exchange) except *
     @cython.locals(name=str, version=str, method=int, protocol=int, kind=int)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tidegate.gateway import response
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.http.errors import ApplicationError, RequestError
-from tidegate.http.head import RequestHead
+from tidegate.http.head import HTTP_1_1, RequestHead
 from tidegate.metrics import layout
 from tidegate.metrics.region import Region
 from tidegate.net.delay import waited
@@ -190,7 +190,7 @@ class Recorder:
         name = request.method
         method = 0 if name == "GET" else METHODS.get(name, OTHER_METHOD)
         version = request.http_version
-        protocol = 1 if version == "1.1" else PROTOCOLS.get(version, OTHER_PROTOCOL)
+        protocol = 1 if version == HTTP_1_1 else PROTOCOLS.get(version, OTHER_PROTOCOL)
         kind = status // 100
         if kind > 6:
             kind = 6

@@ -201,12 +201,13 @@ def _websocket_opener(
     return open_websocket
 
 
-def both(first: Callable[..., object], second: Callable[..., object] | None) -> Callable[..., None]:
+def both(first: Callable[..., None], second: Callable[..., None] | None) -> Callable[..., None]:
     """Calls both, if there are two."""
+    if second is None:
+        return first
 
     def call(*arguments: Any) -> None:
         first(*arguments)
-        if second is not None:
-            second(*arguments)
+        second(*arguments)
 
     return call
