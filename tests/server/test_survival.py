@@ -197,4 +197,5 @@ def test_exceptions_in_the_process_end_nothing(app_dir):
             if response.header("connection") == b"close":
                 client.reconnect()
         assert client.request("GET", "/").status == 200
-        assert server.log.count("Traceback") == 4
+        server.wait_for_log("Traceback", count=4)
+    assert server.log.count("Traceback") == 4
