@@ -94,8 +94,8 @@ def test_nghttp_push_trailers_and_hints(server: ServerProcess) -> None:
     log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", f"{server.url}/everything"))
     assert "recv PUSH_PROMISE frame" in log
     assert re.search(r"recv \(stream_id=2\) :status: 200", log)
-    assert re.search(r"recv \(stream_id=13\) :status: 103", log)
-    assert re.search(r"recv \(stream_id=13\) x-checksum: 7", log)
+    assert re.search(r"recv \(stream_id=\d+\) :status: 103", log)
+    assert re.search(r"recv \(stream_id=\d+\) x-checksum: 7", log)
     assert "pushed content" in log
     assert "RST_STREAM" not in log
 
@@ -162,7 +162,7 @@ def test_nghttp_over_tls(secure: ServerProcess) -> None:
     log = re.sub("\x1b\\[[0-9;]*m", "", run("nghttp", "-v", https(secure, "everything")))
     assert "The negotiated protocol: h2" in log
     assert "pushed content" in log
-    assert re.search(r"recv \(stream_id=13\) x-checksum: 7", log)
+    assert re.search(r"recv \(stream_id=\d+\) x-checksum: 7", log)
 
 
 @needs("h2load")

@@ -33,9 +33,11 @@ def run(main: Coroutine[Any, Any, None], loop_name: str) -> None:
         loop.run_until_complete(main)
     finally:
         with _signals_ignored():
-            _clean_up(loop)
-            asyncio.set_event_loop(None)
-            loop.close()
+            # Interrupted before it began, uvloop takes itself for running ever after: there is nothing to clean up.
+            if not loop.is_running():
+                _clean_up(loop)
+                asyncio.set_event_loop(None)
+                loop.close()
 
 
 @contextmanager

@@ -113,34 +113,37 @@ class Response:
     ) -> None:
         """Add a Set-Cookie field (RFC 6265 §4.1). Times in seconds. Raises ValueError for what is not a
         cookie."""
-        cookie: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-        cookie[key] = value
-        morsel = cookie[key]
-        if max_age is not None:
-            morsel["max-age"] = max_age
-        if expires is not None:
-            if isinstance(expires, datetime):
-                morsel["expires"] = format_datetime(expires, usegmt=True)
-            else:
-                morsel["expires"] = expires
-        if path is not None:
-            morsel["path"] = path
-        if domain is not None:
-            morsel["domain"] = domain
-        if secure:
-            morsel["secure"] = True
-        if httponly:
-            morsel["httponly"] = True
-        if samesite is not None:
-            assert samesite.lower() in ("strict", "lax", "none"), (
-                "samesite must be either 'strict', 'lax' or 'none'"
-            )
-            morsel["samesite"] = samesite
-        if partitioned:
-            if sys.version_info < (3, 14):
-                raise ValueError("Partitioned cookies are only supported in Python 3.14 and above.")
-            morsel["partitioned"] = True
-        self.raw_headers.append((b"set-cookie", encode_field_value(cookie.output(header="").strip())))
+        try:
+            cookie: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
+            cookie[key] = value
+            morsel = cookie[key]
+            if max_age is not None:
+                morsel["max-age"] = max_age
+            if expires is not None:
+                if isinstance(expires, datetime):
+                    morsel["expires"] = format_datetime(expires, usegmt=True)
+                else:
+                    morsel["expires"] = expires
+            if path is not None:
+                morsel["path"] = path
+            if domain is not None:
+                morsel["domain"] = domain
+            if secure:
+                morsel["secure"] = True
+            if httponly:
+                morsel["httponly"] = True
+            if samesite is not None:
+                assert samesite.lower() in ("strict", "lax", "none"), (
+                    "samesite must be either 'strict', 'lax' or 'none'"
+                )
+                morsel["samesite"] = samesite
+            if partitioned:
+                if sys.version_info < (3, 14):
+                    raise ValueError("Partitioned cookies are only supported in Python 3.14 and above.")
+                morsel["partitioned"] = True
+            self.raw_headers.append((b"set-cookie", encode_field_value(cookie.output(header="").strip())))
+        except http.cookies.CookieError as error:  # of a name, and since 3.14 of control characters
+            raise ValueError(str(error)) from None
 
     def delete_cookie(
         self,
