@@ -8,6 +8,7 @@ test_middleware.py (forged sessions, key rotation, hosts), test_routing.py, test
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import gzip
 import logging
@@ -565,8 +566,9 @@ async def test_cve_2026_22779_no_value_starts_a_header_field(value: str) -> None
         with pytest.raises((ValueError, AssertionError)):
             attempt()
     # Cookie values and URLs have an encoding of their own; file names too.
-    response.set_cookie("a", value)
-    assert not re.search(rb"[\r\n\0]", response.raw_headers[-1][1])
+    with contextlib.suppress(ValueError):  # of newer Pythons, which take no control character in a cookie
+        response.set_cookie("a", value)
+    assert not re.search(rb"[\r\n\0]", b"".join(field for _, field in response.raw_headers))
     assert not re.search(r"[\r\n\0]", RedirectResponse(value).headers["location"])
     disposition = FileResponse("f", filename=value).headers["content-disposition"]
     assert not re.search(r"[\r\n\0]", disposition)
