@@ -29,6 +29,7 @@ from tests.support.http2 import (
     SETTINGS_ACK,
     SETTINGS_TIMEOUT,
     STREAM_CLOSED,
+    TRAILERS,
     WINDOW_UPDATE,
     Dialogue,
     continuation,
@@ -106,9 +107,50 @@ def test_content_that_comes_with_its_head_is_there_before_the_application_starts
 def test_an_answer_that_does_not_wait_for_its_request() -> None:
     dialogue = Dialogue(answer_at_once).receive(post(1))
     assert dialogue.answers[1].ended
+    assert dialogue.resets == {}
+    dialogue.wait(1)
     assert dialogue.answers[1].reset == NO_ERROR
     dialogue.receive(data(1, b"late"), data(1, b"", end=True))
     assert dialogue.alive
+
+
+def test_the_rest_of_a_request_that_is_answered() -> None:
+    dialogue = Dialogue(answer_at_once).receive(post(1), post(3), post(5))
+    dialogue.receive(
+        *[data(1, bytes(15000))] * 4, data(1, b"", end=True), headers(3, TRAILERS), reset(5)
+    ).wait(1)
+    assert [dialogue.answers[each].content for each in (1, 3, 5)] == [b"ok"] * 3
+    assert dialogue.resets == {}
+    assert dialogue.handler.names == ["start"], "nothing of it is delivered"
+    assert [each.stream_id for each in dialogue.of(WINDOW_UPDATE)] == [], "nor more of it asked for"
+    assert dialogue.alive
+    assert dialogue.connection.idle_since < NEVER
+
+
+@pytest.mark.parametrize(
+    ("rest", "code"),
+    [
+        (data(1, b"four", end=True), PROTOCOL_ERROR),  # RFC 9113 §8.1.1
+        (data(1, b"", end=True), PROTOCOL_ERROR),
+        (headers(1, TRAILERS, end=False), PROTOCOL_ERROR),  # §8.1
+        (headers(1, [(b":method", b"POST")]), PROTOCOL_ERROR),  # §8.3
+        (window(1, 0), PROTOCOL_ERROR),  # §6.9
+        (window(1, (1 << 31) - 1), FLOW_CONTROL_ERROR),  # §6.9.1
+        (reset(1) + data(1, b"f"), STREAM_CLOSED),  # §5.1
+    ],
+)
+def test_the_rest_of_a_request_that_is_answered_is_judged(rest: bytes, code: int) -> None:
+    dialogue = Dialogue(answer_at_once).receive(post(1, (b"content-length", b"1")), rest)
+    assert dialogue.answers[1].ended
+    assert [each.code for each in (*dialogue.of(RST_STREAM), *dialogue.of(GOAWAY))] == [code]
+
+
+def test_content_above_the_limit_behind_an_answer() -> None:
+    dialogue = Dialogue(answer_at_once, max_content=3).receive(
+        post(1), data(1, b"four"), data(1, b"", end=True)
+    )
+    assert dialogue.answers[1].content == b"ok"
+    assert dialogue.resets == {}
 
 
 def test_a_request_that_is_reset_in_the_read_that_opened_it_never_starts() -> None:
@@ -796,7 +838,7 @@ def test_an_answer_of_our_own_waits_for_its_window_too() -> None:
     assert [head.method for _, head in dialogue.refusals if head] == ["POST"]
     dialogue.receive(data(1, b"ignored"), window(1, 100))
     assert dialogue.answers[1].content == b"busy\n"
-    assert dialogue.answers[1].reset == NO_ERROR
+    assert dialogue.wait(1).answers[1].reset == NO_ERROR
     dialogue.receive(
         headers(3, [(b":method", b"HEAD"), *GET[1:], (b"x", bytes(70000).replace(b"\0", b"a"))][:4])
     )
@@ -922,7 +964,7 @@ def test_a_tunnel_that_is_cut_or_refused() -> None:
     cut.stream.accept_tunnel([])
     cut.stream.reset()
     refused.answer(b"no", 403)
-    dialogue.collect()
+    dialogue.wait(1)
     assert dialogue.answers[1].reset == CANCEL
     assert dialogue.answers[3].status == 403
     assert dialogue.answers[3].reset == NO_ERROR

@@ -106,7 +106,7 @@ def test_5_1_half_closed_remote_continuation() -> None:
 
 
 def test_5_1_an_early_answer_ends_with_reset_no_error() -> None:
-    dialogue = Dialogue(answer_at_once).receive(post(1))
+    dialogue = Dialogue(answer_at_once).receive(post(1)).wait(1)
     answer = dialogue.answers[1]
     assert (answer.content, answer.ended, answer.reset) == (b"ok", True, NO_ERROR)  # §8.1
     # what was on its way is discarded

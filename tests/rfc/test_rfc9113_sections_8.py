@@ -107,7 +107,7 @@ def test_8_1_an_empty_answer_ends_on_its_head() -> None:
 def test_8_1_an_answer_before_the_request_is_complete() -> None:
     dialogue = Dialogue().receive(post(1, (b"content-length", b"1000000")))
     dialogue.handler.answer(b"too much", 413)
-    kinds = [each.kind for each in dialogue.collect()]
+    kinds = [each.kind for each in dialogue.wait(1).frames]
     assert kinds == [HEADERS, DATA, RST_STREAM]
     assert dialogue.resets == {1: NO_ERROR}
     assert dialogue.receive(data(1, bytes(10000))).alive

@@ -12,6 +12,7 @@ from tests.support.http2 import (
     GET,
     GOAWAY,
     HEADERS,
+    INITIAL_WINDOW_SIZE,
     INTERNAL_ERROR,
     PREFACE,
     RST_STREAM,
@@ -21,7 +22,9 @@ from tests.support.http2 import (
     FrameParser,
     data,
     headers,
+    priority_update,
     settings,
+    window,
 )
 from tests.support.inprocess import Serving, serving
 
@@ -190,3 +193,36 @@ def test_push_is_checked(server: Serving, client: Client) -> None:
     assert client.answer(2).content == b"/pushed"
     assert client.answer(1).content == b"/"
     assert len(errors) == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "frames", "order"),
+    [
+        (b"u=0", b"", [3, 1]),
+        (b"u=7", b"", [1, 3]),
+        (b"u=7", priority_update(3, b"u=0"), [3, 1]),  # RFC 9218 §7: the frame overrides the field
+        (b"u=0", priority_update(1, b"u=0") + priority_update(3, b"u=6"), [1, 3]),
+    ],
+)
+def test_the_more_urgent_content_overtakes(
+    server: Serving, client: Client, field: bytes, frames: bytes, order: list[int]
+) -> None:
+    """RFC 9218 §10: stream 1 waits for the connection's window when stream 3 comes."""
+    content = bytes(100_000)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": content})
+
+    server.app = app
+    client.send(settings((INITIAL_WINDOW_SIZE, 1 << 20)) + headers(1))
+    client.until(lambda: 1 in client.answers and len(client.answers[1].content) == 65535)
+    client.send(headers(3, [*GET, (b"priority", field)]) + frames)
+    client.until(lambda: 3 in client.answers)
+    assert client.answers[3].content == b""
+    before = len(client.frames)
+    client.send(window(0, 1 << 20))
+    assert [client.answer(each).content for each in (1, 3)] == [content, content]
+    carried = [each.stream_id for each in client.frames[before:] if each.kind == DATA]
+    assert carried == sorted(carried, key=order.index)
+    assert server.wait_for_end() is None

@@ -8,7 +8,7 @@ from tidegate.http2.reader cimport FrameReader
 from tidegate.http2.receiver cimport FrameReceiver
 from tidegate.http2.stream cimport H2Stream
 
-cdef double NEVER, UNSET
+cdef double NEVER, REST_OF_REQUEST, UNSET
 cdef int SERVING, DRAINING, LEAVING, ENDED
 cdef int OPEN_STREAM, HALF_CLOSED_REMOTE, HALF_CLOSED_LOCAL, CLOSED_STREAM
 cdef Py_ssize_t MAX_UNREAD_FRAMES
@@ -48,6 +48,6 @@ cdef class H2Connection(FrameReceiver):
     cpdef double next_timeout(self) except *
     @cython.locals(limits=H2Limits, due=double, stream=H2Stream)
     cdef void _handle_timeout(self, double now) except *
-    @cython.locals(limits=H2Limits, due=double, gone=Py_ssize_t)
+    @cython.locals(limits=H2Limits, due=double, patience=double, gone=Py_ssize_t)
     cdef double _check_clocks(self, H2Stream stream, double now) except? -9
     cdef bint _clock_runs(self, H2Stream stream) except -1

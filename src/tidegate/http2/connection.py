@@ -41,6 +41,8 @@ MAX_STREAM_ID = frames.MAX_STREAM_ID
 
 # Octets that are not content and that a client which reads nothing may make us hold.
 MAX_UNREAD_FRAMES = 65536
+# Seconds for the rest of a request that is answered already; most are on their way, and end without RST_STREAM.
+REST_OF_REQUEST = 0.25
 
 
 class H2Connection(FrameReceiver):
@@ -405,13 +407,14 @@ class H2Connection(FrameReceiver):
                 stream.stalled_mark = stream.taken
             due = min(due, stream.stalled_since + limits.write_timeout)
         elif stream.head_sent and stream.state == HALF_CLOSED_LOCAL:
-            # A tunnel whose other side does not end.
+            # A request, or a tunnel, whose client does not end its side.
+            patience = limits.body_window if stream.tunnel else REST_OF_REQUEST
             if stream.stalled_since == UNSET:
                 stream.stalled_since = now
-            elif now >= stream.stalled_since + limits.body_window:
-                self.cut_stream(stream, NO_ERROR)
+            elif now >= stream.stalled_since + patience:
+                self.cut_stream(stream, NO_ERROR)  # §8.1
                 return due
-            due = min(due, stream.stalled_since + limits.body_window)
+            due = min(due, stream.stalled_since + patience)
         else:
             stream.stalled_since = UNSET
         return due

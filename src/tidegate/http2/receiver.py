@@ -297,13 +297,13 @@ class FrameReceiver(StreamTable):
         if size:
             self.useful += USE_OF_DATA
             self._content_received(stream, data, size)
-            if stream.handler is None:
+            if stream.state >= CLOSED_STREAM:
                 return
         elif not end_stream and self._reader.empty and not self._reader.in_data:
             self.spend(1)
         if end_stream:
             self._end_request(stream, [])
-        else:
+        elif stream.handler is not None:
             self._give_credit(stream, octets)
 
     def _content_received(self, stream: H2Stream, data: bytes, size: int) -> None:
@@ -315,6 +315,8 @@ class FrameReceiver(StreamTable):
                 # §8.1.1
                 self.fail_stream(stream.stream_id, stream, PROTOCOL_ERROR)
                 return
+        if stream.handler is None:
+            return
         if 0 <= self._limits.max_content < stream.content_received and not stream.request.protocol:
             self.refuse(stream, RequestError(413, "The request's content is too large."))
             return
@@ -386,6 +388,8 @@ class FrameReceiver(StreamTable):
         handler = stream.handler
         if handler is not None:
             self.spend_reset()
+        else:
+            self.spend(1)
         stream.abandon()
         self.forget(stream)
         if handler is not None and stream.started:

@@ -131,10 +131,9 @@ class H2Stream(SendingStream):
         self.state = after
 
     def deliver(self, data: bytes) -> None:
-        """Content, not empty, for the handler."""
+        """Content, not empty, for the handler, which there is."""
         handler = self.handler
-        if handler is None:
-            return
+        assert handler is not None
         if self._phase == WAITING and self.request.protocol:
             # The client does not wait for the tunnel to be accepted (RFC 8441 §5).
             if self._early is None:

@@ -22,7 +22,6 @@ LONG_CLOSED = state.LONG_CLOSED
 TABLE = state.TABLE
 COLUMNS = state.COLUMNS
 
-NO_ERROR = frames.NO_ERROR
 PROTOCOL_ERROR = frames.PROTOCOL_ERROR
 STREAM_CLOSED = frames.STREAM_CLOSED
 ENHANCE_YOUR_CALM = frames.ENHANCE_YOUR_CALM
@@ -170,13 +169,10 @@ class StreamTable(FrameSender):
         known: Any = stream
         if known.state == CLOSED:
             self.forget(known)
-        elif not known.tunnel:
-            # §8.1: of the rest of the request nothing is wanted.
-            self.send_frame(encode_reset(known.stream_id, NO_ERROR))
-            known.advance(SEND_RESET)
-            self.cancelled(known.stream_id)
-            self.forget(known)
         else:
+            if not known.tunnel:
+                # §8.1: of the rest of the request nothing is wanted; it may be on its way, and is judged all the same.
+                known.detach()
             self.clock_started()
 
     def forget(self, stream: H2Stream) -> None:
