@@ -106,6 +106,9 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     check(Config(edge=Edge(static=(Mount("/s", str(tmp_path)),), compress=("gzip",))))
     with pytest.raises(ConfigError, match="--static: there is no directory"):
         check(Config(edge=Edge(static=(Mount("/s", str(tmp_path / "x")),))))
+    with pytest.raises(ConfigError, match=r"--static: it needs .*/proc"):
+        Edge(static=(Mount("/s", str(tmp_path)),)).check(opened_files=str(tmp_path / "proc"))
+    Edge().check(opened_files=str(tmp_path / "proc"))
 
 
 def test_nothing_of_it_is_loaded_where_it_is_off() -> None:

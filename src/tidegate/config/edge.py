@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from tidegate.config.option import (
     Choice,
@@ -32,6 +32,10 @@ def _prefix(text: str) -> str:
     if not PATH.fullmatch(text) or not text:
         raise ValueError(f"{text!r} is not a path: give one that begins with /, such as /static")
     return text.rstrip("/")
+
+
+# Where the system says which file an open descriptor is.
+OPENED_FILES: Final = "/proc/self/fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,10 +317,12 @@ class Edge(Section):
                     f"route: {route.path or '/'}: compress: give --compress too, with its codings"
                 )
 
-    def check(self) -> None:
+    def check(self, opened_files: str = OPENED_FILES) -> None:
         """Look at what is named outside the configuration. Raises ConfigError."""
         from tidegate.asgi.compression import MissingCodec, codec
 
+        if self.static and not os.path.isdir(opened_files):
+            raise ConfigError(f"--static: it needs {opened_files}: mount /proc (Linux)")
         for mount in self.static:
             if not os.path.isdir(mount.directory):
                 raise ConfigError(f"--static: there is no directory {mount.directory}: check the path")

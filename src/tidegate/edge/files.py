@@ -17,7 +17,7 @@ from time import monotonic
 from urllib.parse import unquote_to_bytes
 
 from tidegate.asgi.compression import SUFFIXES
-from tidegate.config.edge import CacheRule, Mount
+from tidegate.config.edge import OPENED_FILES, CacheRule, Mount
 from tidegate.edge.media import content_type
 from tidegate.http.date import format_date
 from tidegate.http.head import RequestHead, ResponseHead
@@ -28,7 +28,7 @@ INDEX = "index.html"
 WELL_KNOWN = ".well-known"
 CODINGS = tuple(SUFFIXES)
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-OPENED = "/proc/self/fd"
+
 
 # What `find` gives in place of a file.
 REDIRECT = 301
@@ -337,7 +337,7 @@ def open_below(directory: str, path: bytes) -> int:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FileNotFoundError(errno.ENOENT, "not a regular file")
         # Where it lies now that it is open, rather than where its path led at some other moment.
-        lies = os.readlink(f"{OPENED}/{descriptor}")
+        lies = os.readlink(f"{OPENED_FILES}/{descriptor}")
         # The directory may be a link that a deployment changes.
         root = os.path.realpath(directory)
         if not lies.startswith(root if root.endswith("/") else root + "/"):
