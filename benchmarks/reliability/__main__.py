@@ -184,7 +184,9 @@ def main() -> None:
     parser.add_argument("--servers", help="comma-separated (default: all)")
     parser.add_argument("--events", help=f"comma-separated, of {', '.join(EVENTS)} (default: all)")
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="Tidegate's interpreter")
-    parser.add_argument("--peers-python", default=sys.executable, help="the peers' interpreter")
+    parser.add_argument(
+        "--peers-python", type=os.path.abspath, default=sys.executable, help="the peers' interpreter"
+    )
     parser.add_argument("--write-docs", action="store_true", help="write docs/reliability.md")
     options = parser.parse_args()
     wanted = None if options.servers is None else options.servers.split(",")

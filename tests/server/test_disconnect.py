@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import anyio
 import pytest
 
 from tests.support.inprocess import serving
@@ -242,3 +243,106 @@ def test_a_request_that_ends_in_time_is_not_cancelled():
         eventually(lambda: server.called)
         client.reset()
         assert server.wait_for_end() is None
+
+
+async def finished(scope, receive, send):
+    await send(START | {"headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def polling(seen, wait):
+    """An application that asks by `wait(receive)` whether its client has gone: False while it has not."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+        else:
+            while (await receive()).get("more_body"):
+                pass
+        for _ in range(3):
+            seen.append(await wait(receive))
+        if scope["type"] == "http":
+            await finished(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    return app
+
+
+async def scope_cancelled(receive):
+    # Starlette's Request.is_disconnected: anyio knows by its message whose cancellation it is.
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        return (await receive())["type"].endswith("disconnect")
+    return False
+
+
+async def moved_on(receive):
+    with anyio.move_on_after(0.01):
+        return (await receive())["type"].endswith("disconnect")
+    return False
+
+
+async def failed_after(receive):
+    with pytest.raises(TimeoutError), anyio.fail_after(0.01):
+        await receive()
+    return False
+
+
+async def waited_for(receive):
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(receive(), 0.01)
+    return False
+
+
+async def cancelled_with_a_message(receive):
+    task = asyncio.create_task(receive())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await task
+    return False
+
+
+WAITS = [scope_cancelled, moved_on, failed_after, waited_for, cancelled_with_a_message]
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_who_only_asks_whether_the_client_has_gone(server, client, wait):
+    seen = []
+    server.app = polling(seen, wait)
+    assert client.request("POST", "/", body=b"tide").body == b"ok"
+    assert server.wait_for_end() is None
+    assert seen == [False] * 3
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_who_only_asks_whether_the_websockets_client_has_gone(server, client, wait):
+    seen = []
+    server.app = polling(seen, wait)
+    client.send(
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert server.wait_for_end() is None
+    assert seen == [False] * 3
+
+
+def test_who_asks_finds_that_the_client_has_gone(server, leave):
+    found = []
+
+    async def app(scope, receive, send):
+        await receive()
+        while not await scope_cancelled(receive):
+            await asyncio.sleep(0.01)
+        found.append(True)
+
+    server.app = app
+    client = server.client()
+    client.send_request()
+    eventually(lambda: server.called)
+    leave(client)
+    assert server.wait_for_end() is None
+    assert found == [True]

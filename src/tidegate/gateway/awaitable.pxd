@@ -14,6 +14,7 @@ cdef class Waiter:
     cdef public bint _asyncio_future_blocking
     cdef object _callback
     cdef object _context
+    cdef object _message
     cdef bint _cancelled
     cdef bint _awaited
 

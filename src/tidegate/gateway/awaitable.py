@@ -44,7 +44,15 @@ class Waiter:
     event loop, without a handle, and in the same write as others.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_awaited", "_callback", "_cancelled", "_context", "_receiver")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_awaited",
+        "_callback",
+        "_cancelled",
+        "_context",
+        "_message",
+        "_receiver",
+    )
 
     def __init__(self, receiver: "Receiver") -> None:
         self._receiver = receiver
@@ -53,6 +61,7 @@ class Waiter:
         self._callback: Callable[[Waiter], object] | None = None
         self._context: Context | None = None
         self._cancelled = False
+        self._message: Any = None
 
     def again(self) -> "Waiter":
         """The waiter as new."""
@@ -95,13 +104,15 @@ class Waiter:
         if self._callback is None:
             return False
         self._cancelled = True
+        self._message = msg
         self._receiver.forget(self)
         self.wake(False)
         return True
 
     def result(self) -> None:
         if self._cancelled:
-            raise CancelledError
+            # With its message, as of asyncio's futures: by it anyio's scopes know whose cancellation it is.
+            raise CancelledError() if self._message is None else CancelledError(self._message)
 
 
 class Receiver(StreamHandler):
