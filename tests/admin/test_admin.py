@@ -7,6 +7,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,10 +144,14 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     try:
         server.wait_for_log("workers: ready", 30)
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
-        client = UnixClient(str(path))
-        client.send(b"GET /workers HTTP/1.1\r\nHost: whatever.example\r\n\r\n")
-        (worker,) = json.loads(client.read_response().body)
-        client.close()
+        with UnixClient(str(path)) as client:
+
+            def workers() -> list[dict[str, Any]]:
+                client.send(b"GET /workers HTTP/1.1\r\nHost: whatever.example\r\n\r\n")
+                return [each for each in json.loads(client.read_response().body) if each["resident_memory"]]
+
+            # The admin's thread is told behind the log.
+            (worker,) = eventually(workers)
         assert (worker["worker"], worker["state"]) == (1, "up")
         assert worker["resident_memory"] > 1 << 20
         assert server.terminate() == 0
