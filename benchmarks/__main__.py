@@ -67,12 +67,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md and its picture")
     venv, venv_bench = ROOT / ".venv/bin/python", ROOT / ".venv-bench/bin/python"
-    parser.add_argument("--tidegate-python", default=str(venv), metavar="PATH", help="default: .venv's")
+    # Absolute, since servers start in another directory; a link is not followed, for it is what makes the environment.
+    python = os.path.abspath
     parser.add_argument(
-        "--peers-python", default=str(venv_bench), metavar="PATH", help="default: .venv-bench's"
+        "--tidegate-python", type=python, default=str(venv), metavar="PATH", help="default: .venv's"
+    )
+    parser.add_argument(
+        "--peers-python", type=python, default=str(venv_bench), metavar="PATH", help="default: .venv-bench's"
     )
     parser.add_argument(
         "--python",
+        type=python,
         action="append",
         default=[],
         metavar="PATH",
@@ -85,8 +90,6 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if len(args.python) != len(args.label):
         parser.error("each --python needs its --label")
-    # Servers start in another directory; a link is not followed, for it is what makes the environment.
-    args.python = [os.path.abspath(path) for path in args.python]
     return args
 
 

@@ -103,7 +103,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--retries", type=int, default=1)
     parser.add_argument("--tidegate-python", default=str(ROOT / ".venv/bin/python"), metavar="PATH")
-    parser.add_argument("--peers-python", default=str(ROOT / ".venv-bench/bin/python"), metavar="PATH")
+    parser.add_argument(
+        "--peers-python", type=os.path.abspath, default=str(ROOT / ".venv-bench/bin/python"), metavar="PATH"
+    )
     args = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:

@@ -183,7 +183,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("--servers", help="comma-separated (default: all)")
     parser.add_argument("--events", help=f"comma-separated, of {', '.join(EVENTS)} (default: all)")
-    parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="Tidegate's interpreter")
+    parser.add_argument(
+        "--python",
+        type=os.path.abspath,
+        default=str(ROOT / ".venv/bin/python"),
+        help="Tidegate's interpreter",
+    )
     parser.add_argument(
         "--peers-python", type=os.path.abspath, default=sys.executable, help="the peers' interpreter"
     )

@@ -25,6 +25,8 @@ from tidegate.config.option import (
 
 CODINGS = ("zstd", "br", "gzip")
 PATH = re.compile(r"(?:/[^\x00?#]*)?")
+# Where the system says which file an open descriptor is.
+OPENED_FILES: Final = "/proc/self/fd"
 
 
 def _prefix(text: str) -> str:
@@ -32,10 +34,6 @@ def _prefix(text: str) -> str:
     if not PATH.fullmatch(text) or not text:
         raise ValueError(f"{text!r} is not a path: give one that begins with /, such as /static")
     return text.rstrip("/")
-
-
-# Where the system says which file an open descriptor is.
-OPENED_FILES: Final = "/proc/self/fd"
 
 
 @dataclass(frozen=True, slots=True)

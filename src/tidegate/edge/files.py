@@ -29,7 +29,6 @@ WELL_KNOWN = ".well-known"
 CODINGS = tuple(SUFFIXES)
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
-
 # What `find` gives in place of a file.
 REDIRECT = 301
 BAD = 400

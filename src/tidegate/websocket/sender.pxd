@@ -24,9 +24,14 @@ cdef class MessageSender:
     cdef LastFrame _deflated
 
     cpdef Deflater deflater(self, DeflateParameters agreed)
-    @cython.locals(last=LastFrame, payload=bytes)
     cpdef Py_ssize_t send_text(self, Stream stream, str text, Deflater deflater) except -1
-    @cython.locals(last=LastFrame)
     cpdef Py_ssize_t send_binary(self, Stream stream, bytes data, Deflater deflater) except -1
-    @cython.locals(last=LastFrame, header=bytes, frame=bytes)
-    cdef Py_ssize_t _send(self, Stream stream, object message, int first, bytes payload, Deflater deflater) except -1
+    cdef LastFrame _last(self, Deflater deflater)
+    @cython.locals(last=LastFrame)
+    cdef bint _is_last(self, object message, Deflater deflater) except -1
+    @cython.locals(frame=bytes)
+    cdef Py_ssize_t _send_last(self, Stream stream, Deflater deflater) except -1
+    @cython.locals(last=LastFrame, first=int, header=bytes, frame=bytes)
+    cdef Py_ssize_t _send(
+        self, Stream stream, object message, int opcode, bytes payload, Py_ssize_t least, Deflater deflater
+    ) except -1

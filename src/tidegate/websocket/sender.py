@@ -52,43 +52,52 @@ class MessageSender:
 
     def send_text(self, stream: Stream, text: str, deflater: Deflater | None) -> int:
         """Send a text message; the octets of its frame. Raises UnicodeEncodeError for lone surrogates."""
-        last = self._plain if deflater is None else self._deflated
-        if text is last.message and deflater is last.deflater:
-            stream.send_data(last.frame, False)
-            return len(last.frame)
-        payload = text.encode()
-        if deflater is not None and len(payload) >= self._min_text:
-            return self._send(stream, text, FIN | RSV1 | TEXT, deflater.deflate(payload), deflater)
-        return self._send(stream, text, FIN | TEXT, payload, deflater)
+        if self._is_last(text, deflater):
+            return self._send_last(stream, deflater)
+        return self._send(stream, text, TEXT, text.encode(), self._min_text, deflater)
 
     def send_binary(self, stream: Stream, data: bytes, deflater: Deflater | None) -> int:
         """Send a binary message; the octets of its frame."""
-        last = self._plain if deflater is None else self._deflated
-        if data is last.message and deflater is last.deflater:
-            stream.send_data(last.frame, False)
-            return len(last.frame)
-        if deflater is not None and len(data) >= self._min_binary:
-            return self._send(stream, data, FIN | RSV1 | BINARY, deflater.deflate(data), deflater)
-        return self._send(stream, data, FIN | BINARY, data, deflater)
+        if self._is_last(data, deflater):
+            return self._send_last(stream, deflater)
+        return self._send(stream, data, BINARY, data, self._min_binary, deflater)
+
+    def _last(self, deflater: Deflater | None) -> LastFrame:
+        return self._plain if deflater is None else self._deflated
+
+    def _is_last(self, message: str | bytes, deflater: Deflater | None) -> bool:
+        last = self._last(deflater)
+        return message is last.message and deflater is last.deflater
+
+    def _send_last(self, stream: Stream, deflater: Deflater | None) -> int:
+        frame = self._last(deflater).frame
+        stream.send_data(frame, False)
+        return len(frame)
 
     def _send(
-        self, stream: Stream, message: str | bytes, first: int, payload: bytes, deflater: Deflater | None
+        self,
+        stream: Stream,
+        message: str | bytes,
+        opcode: int,
+        payload: bytes,
+        least: int,
+        deflater: Deflater | None,
     ) -> int:
+        # `least`: the fewest octets that are compressed.
+        first = FIN | opcode
+        if deflater is not None and len(payload) >= least:
+            first |= RSV1
+            payload = deflater.deflate(payload)
         header = encode_header(first, len(payload))
         if len(payload) > MAX_JOINED:
             stream.send_data(header, False)
             stream.send_data(payload, False)
             return len(header) + len(payload)
         frame = header + payload
-        if deflater is None:
-            last = self._plain
-        elif deflater.takeover:
-            stream.send_data(frame, False)
-            return len(frame)
-        else:
-            last = self._deflated
-        last.message = message
-        last.deflater = deflater
-        last.frame = frame
+        if deflater is None or not deflater.takeover:
+            last = self._last(deflater)
+            last.message = message
+            last.deflater = deflater
+            last.frame = frame
         stream.send_data(frame, False)
         return len(frame)
