@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.inprocess import serving
+from tests.support.tls import Authority
 
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
@@ -24,6 +25,11 @@ def server(shared_server):
 def client(server):
     with server.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Limits and timeouts, with values small enough to wait for. The timer wheel is coarse: up to half a second late."""
 
 import asyncio
-import resource
 import threading
 import time
 
@@ -9,7 +8,7 @@ import pytest
 
 import tests.support.http2 as h2
 from tests.support.inprocess import serving
-from tests.support.process import eventually, start_server
+from tests.support.process import eventually
 from tidegate.http.errors import ClientDisconnected
 
 LATE = 1.0  # seconds that a deadline may be late on this machine, the wheel's tick included
@@ -483,89 +482,3 @@ def test_concurrency_of_requests_that_come_in_one_read():
         client.send(burst(range(61, 67, 2)))
         read(3)
         assert set(statuses.values()) == {200}
-
-
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize("limit", [3, 20])
-def test_at_the_connection_limit_the_longest_idle_is_closed(loop, limit):
-    with serving(ok, limits={"connections": limit}, loop=loop) as server:
-        clients = [server.client() for _ in range(limit)]
-        for number in (2, 1, 0):
-            assert clients[number].request().body == b"ok"
-            time.sleep(0.6)
-        for client in clients[3:]:
-            assert client.request().body == b"ok"
-        another = server.client()
-        assert another.request().body == b"ok"
-        assert clients[2].at_end()
-        for client in clients[:2] + clients[3:]:
-            assert client.request().body == b"ok"
-
-
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize("limit", [3, 20])
-def test_where_all_connections_are_busy_others_wait(loop, limit):
-    go_on = asyncio.Event()
-
-    async def app(scope, receive, send):
-        if scope["path"] == "/wait":
-            await go_on.wait()
-        await ok(scope, receive, send)
-
-    with serving(app, limits={"connections": limit}, loop=loop) as server:
-        busy = [server.client() for _ in range(limit)]
-        for client in busy:
-            client.send_request("GET", "/wait")
-        eventually(lambda: server.called == limit)
-        waiting = [server.client() for _ in range(5)]  # in the kernel's queue
-        for client in waiting:
-            client.send_request()
-        time.sleep(0.3)
-        assert server.called <= limit + 1
-        server.call_soon(go_on.set)
-        for client in busy:
-            assert client.read_response().body == b"ok"
-            client.close()
-        for client in waiting:
-            assert client.read_response().body == b"ok"
-
-
-def test_above_80_percent_of_the_limit_idle_connections_are_closed_sooner():
-    with serving(ok, limits={"connections": 20}, timeouts={"keep_alive_busy": 1.5}) as server:
-        clients = [server.client() for _ in range(18)]
-        start = time.monotonic()
-        while time.monotonic() - start < 3.5:
-            for client in clients[:2]:  # in use all the time
-                assert client.request().body == b"ok"
-            time.sleep(0.05)
-        for client in clients[2:4]:
-            assert client.at_end()
-        # Below the share again, the others may stay.
-        assert clients[0].request().body == b"ok"
-
-
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_running_out_of_descriptors(app_dir, loop):
-    with start_server("--loop", loop, "--no-access-log", app="applications:app", app_dir=app_dir) as server:
-        with server.client() as client:
-            assert client.request().body == b"ok"
-        time.sleep(0.1)
-        room = server.descriptors + 10
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (room, room))
-        clients = [server.client(timeout=3) for _ in range(30)]
-        cpu = server.cpu_seconds
-        time.sleep(1.2)
-        assert server.cpu_seconds - cpu < 0.5  # it does not spin
-        assert server.log.count("\n") < 30, server.log[-1000:]  # nor flood the log
-        for client in clients[:5]:
-            assert client.request().body == b"ok"
-        for client in clients:
-            client.close()
-        time.sleep(0.2)
-
-        def answered():
-            with server.client(timeout=3) as client:
-                return client.request().body == b"ok"
-
-        assert answered()
-        assert server.log.count("\n") < 30, server.log[-1000:]

@@ -21,11 +21,6 @@ HANDSHAKE_TIMEOUT = 0.6
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="session")
 def site(authority) -> Path:
     return authority.issue("localhost", "127.0.0.1", "site.test")
 

@@ -21,11 +21,6 @@ PASSWORD = "open sesame"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="module")
 def files(authority):
     """Sound and faulty ones, by name."""
     cert, key = authority.issue_pair("localhost")

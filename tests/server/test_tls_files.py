@@ -9,18 +9,13 @@ import pytest
 
 from tests.support.inprocess import serving
 from tests.support.process import eventually, start_server
-from tests.support.tls import Authority, TLSClient
+from tests.support.tls import TLSClient
 from tidegate.config import TLS, Bind
 from tidegate.http.errors import ClientDisconnected
 
 MIB = 1 << 20
 LARGE = 50 * MIB
 GROWTH = 16 * MIB  # of the server's memory, at most
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

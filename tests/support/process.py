@@ -31,10 +31,12 @@ class ServerProcess:
         *,
         pass_fds: Sequence[int] = (),
         python: str = sys.executable,
+        within: Sequence[str] = (),
     ) -> None:
+        """`within`: a command that runs another one, which is then the server."""
         # The working directory is inherited, for a relative PYTHONPATH and the coverage settings.
         self.process = subprocess.Popen(
-            [python, "-m", "tidegate", *arguments],
+            [*within, python, "-m", "tidegate", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -129,13 +131,16 @@ def start_server(
     app_dir: Path,
     env: Mapping[str, str] | None = None,
     exit_code: int | None = 0,
+    within: Sequence[str] = (),
 ) -> Iterator[ServerProcess]:
     """Serve `app` ("module:attribute" in `app_dir`) on a free port of 127.0.0.1, until the block ends.
 
     Where the test has not ended the server itself, it is asked to stop, and has to exit with `exit_code`.
     """
     server = ServerProcess(
-        ["--host", "127.0.0.1", "--port", "0", "--app-dir", str(app_dir), *arguments, app], env or {}
+        ["--host", "127.0.0.1", "--port", "0", "--app-dir", str(app_dir), *arguments, app],
+        env or {},
+        within=within,
     )
     try:
         server.port = int(server.wait_for_log(ADDRESS, timeout=60)[1])

@@ -41,8 +41,8 @@ class AcceptedConnection(TimedWire, asyncio.Protocol):
         """Since when it waits for a request; infinity where it does not."""
         raise NotImplementedError
 
-    def unpark(self) -> bool:
-        """Serve a connection that had to wait for room; False where it has gone meanwhile."""
+    def unpark(self) -> None:
+        """There is room for a connection that had to wait."""
         raise NotImplementedError
 
     def shutdown(self) -> None:
@@ -164,7 +164,7 @@ class Acceptor:
         self.h2c_upgrade = h2c_upgrade and self.h2c
         self.preface_timeout = preface_timeout
         self.connections: set[AcceptedConnection] = set()
-        # Accepted beyond the limit, before accepting could pause: not read from until there is room.
+        # Accepted beyond the limit, before accepting could pause: they wait until there is room.
         self.parked: deque[AcceptedConnection] = deque()
         self.shutting_down = False
         # Told of connections that end, where other processes accept from the same sockets.
@@ -178,6 +178,15 @@ class Acceptor:
         if self.gateway.full() or (delay is not None and delay.exceeded(monotonic(), waited(transport))):
             # RFC 9110 §15.6.4
             raise RequestError(503, "The server is busy.", ((b"retry-after", b"1"),))
+
+    def make_room(self, lost: AcceptedConnection) -> None:
+        """A connection was lost: others may begin."""
+        if lost in self.parked:
+            self.parked.remove(lost)
+        while self.parked and len(self.connections) - len(self.parked) < self.max_connections:
+            # Not within another connection's end.
+            self.loop.call_soon(self.parked.popleft().unpark)
+        self.connections_changed()
 
     def longest_idle(self) -> AcceptedConnection | None:
         """The connection that has been waiting longest for a request; None where all are at work or new."""

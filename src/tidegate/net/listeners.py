@@ -4,7 +4,6 @@ import asyncio
 import errno
 import functools
 import os
-import resource
 import select
 import socket
 import stat
@@ -16,9 +15,6 @@ from typing import Any
 
 from tidegate.config import Bind
 from tidegate.net.acceptor import AcceptedConnection, Acceptor
-
-# Descriptors left for the application when the limit of open files bounds the connections.
-RESERVED_DESCRIPTORS = 128
 
 
 class BindError(Exception):
@@ -118,20 +114,6 @@ def describe(listener: socket.socket, scheme: str) -> str:
     if scheme == "redirect":
         return f"http://{host}:{name[1]} (redirects to https)"
     return f"{scheme}://{host}:{name[1]}"
-
-
-def connection_limit(wanted: int) -> int:
-    """Raise the soft limit of open files as far as `wanted` connections need; how many of them it bears."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + RESERVED_DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        target = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return min(wanted, max(16, soft - RESERVED_DESCRIPTORS))
 
 
 class Listener:

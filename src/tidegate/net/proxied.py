@@ -20,15 +20,14 @@ from tidegate.net.tcp import address_of
 
 logger = logging.getLogger("tidegate")
 
-# Connections whose header is awaited; more of them wait in the kernel's queue.
-MAX_GREETING = 512
 PEEK = 4096
 
 
 class ProxyListener(AcceptingListener):
     """A listener whose peers are `trusted` proxies that send a header of `version` within `timeout` seconds.
 
-    It accepts in place of `behind`, which serves what follows.
+    It accepts in place of `behind`, which serves what follows. Beyond `max_greetings` connections whose header is
+    awaited, others wait in the kernel's queue.
     """
 
     def __init__(
@@ -37,6 +36,7 @@ class ProxyListener(AcceptingListener):
         version: str,
         trusted: TrustedPeers,
         timeout: float,
+        max_greetings: int,
         share: Share | None = None,
     ) -> None:
         super().__init__(
@@ -47,6 +47,7 @@ class ProxyListener(AcceptingListener):
         self._version = version
         self._trusted = trusted
         self._timeout = timeout
+        self._max_greetings = max_greetings
         self._greeting: set[asyncio.Task[None]] = set()
 
     @property
@@ -70,7 +71,7 @@ class ProxyListener(AcceptingListener):
         super().close(unlink)
 
     def has_room(self) -> bool:
-        return len(self._greeting) < MAX_GREETING
+        return len(self._greeting) < self._max_greetings
 
     def accepted(self, connected: socket.socket, address: Any) -> None:
         task = self.acceptor.loop.create_task(self._greet(connected, address))
@@ -79,7 +80,7 @@ class ProxyListener(AcceptingListener):
 
     def _greeted(self, task: asyncio.Task[None]) -> None:
         self._greeting.discard(task)
-        if len(self._greeting) == MAX_GREETING - 1:
+        if len(self._greeting) == self._max_greetings - 1:
             self.go_on()
 
     async def _greet(self, connection: socket.socket, address: Any) -> None:

@@ -24,8 +24,7 @@ cdef class TCPProtocol(AcceptedConnection):
     cdef Peers _peers
     cdef int _state
     cdef bint _eof
-    cdef bint _parked
-    cdef double _unparked_at
+    cdef bytes _held
     cdef bint _flush_scheduled
     cdef bint _flushing
     cdef object _local_size
@@ -42,6 +41,8 @@ cdef class TCPProtocol(AcceptedConnection):
     @cython.locals(written=Py_ssize_t)
     cpdef object data_received(self, bytes data)
     cdef object _look_for_reset(self)
+    @cython.locals(acceptor=Acceptor, now=double)
+    cdef void _begin(self) except *
     cdef object _begin_http2(self, bytes data)
     @cython.locals(acceptor=Acceptor, gateway=Gateway, peers=Peers, handler=Exchange)
     cpdef object open_handler(self, object stream, RequestHead head)

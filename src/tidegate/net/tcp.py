@@ -51,10 +51,10 @@ class TCPProtocol(AcceptedConnection):
         "_files",
         "_flush_scheduled",
         "_flushing",
+        "_held",
         "_linger_until",
         "_local_size",
         "_origin",
-        "_parked",
         "_peers",
         "_progress",
         "_redirect_port",
@@ -65,7 +65,6 @@ class TCPProtocol(AcceptedConnection):
         "_state",
         "_transport",
         "_undecided",
-        "_unparked_at",
         "_written",
     )
 
@@ -91,8 +90,8 @@ class TCPProtocol(AcceptedConnection):
         self._peers: Peers | None = None
         self._state = OPEN
         self._eof = False
-        self._parked = False
-        self._unparked_at = UNSET
+        # Over TLS: what came before there was room.
+        self._held = b""
         self._flush_scheduled = False
         self._linger_until = NEVER
         # TLS: closes once what is queued has gone.
@@ -110,10 +109,27 @@ class TCPProtocol(AcceptedConnection):
     def connection_made(self, transport: Any) -> None:
         acceptor = self._acceptor
         self._transport = transport
-        now = acceptor.wheel.now
         if self._secure:
             self._local_size = getattr(transport, "get_local_write_buffer_size", None)
-        if self._secure and acceptor.open_http2 is not None and alpn_protocol(transport) == "h2":
+        if acceptor.write_buffer != DEFAULT_WRITE_BUFFER:
+            transport.set_write_buffer_limits(high=acceptor.write_buffer)
+        acceptor.connections.add(self)
+        if len(acceptor.connections) > acceptor.max_connections:
+            acceptor.parked.append(self)
+            if not self._secure:
+                transport.pause_reading()
+            # Else not before something comes: what came together with the end of the handshake, aiofastnet tells a
+            # transport that was paused meanwhile only once more comes.
+        else:
+            self._begin()
+        if len(acceptor.connections) >= acceptor.max_connections:
+            acceptor.connections_changed()
+
+    def _begin(self) -> None:
+        # There is room: from now on it has its time for a request.
+        acceptor = self._acceptor
+        now = acceptor.wheel.now
+        if self._secure and acceptor.open_http2 is not None and alpn_protocol(self._transport) == "h2":
             self._connection = self._open_http2(now)
         else:
             defaults = acceptor.secure_defaults if self._secure else acceptor.defaults
@@ -123,24 +139,17 @@ class TCPProtocol(AcceptedConnection):
             self._undecided = acceptor.h2c and not self._secure
             if acceptor.shutting_down:
                 self._connection.shutdown(now)
-        if acceptor.write_buffer != DEFAULT_WRITE_BUFFER:
-            transport.set_write_buffer_limits(high=acceptor.write_buffer)
-        acceptor.connections.add(self)
-        if len(acceptor.connections) >= acceptor.max_connections:
-            if len(acceptor.connections) > acceptor.max_connections:
-                self._parked = True
-                acceptor.parked.append(self)
-                transport.pause_reading()
-            acceptor.connections_changed()
         self.timeout_changed()
 
-    def unpark(self) -> bool:
+    def unpark(self) -> None:
         if self._state != OPEN:
-            return False
-        self._parked = False
-        self._unparked_at = self._acceptor.wheel.now
-        self._transport.resume_reading()
-        return True
+            return
+        self._begin()
+        held, self._held = self._held, b""
+        if held or not self._secure:
+            self.resume_reading()
+        if held:
+            TCPProtocol.data_received(self, held)
 
     def data_received(self, data: bytes) -> None:
         if self._state == OPEN and self._connection is not None:
@@ -153,6 +162,9 @@ class TCPProtocol(AcceptedConnection):
             self._connection.receive_data(data, self._acceptor.wheel.now)
             if self._secure and self._written == written and self._state == OPEN:
                 self._look_for_reset()
+        elif self._state == OPEN:
+            self._held += data
+            self._transport.pause_reading()
 
     def _look_for_reset(self) -> None:
         # A reset right behind data: uvloop calls a reader once for both, and never again; aiofastnet, which reads once
@@ -214,11 +226,7 @@ class TCPProtocol(AcceptedConnection):
         if connection is not None:
             connection.connection_lost()
         if len(acceptor.connections) >= acceptor.max_connections - 1:
-            while acceptor.parked:
-                parked = acceptor.parked.popleft()
-                if parked.unpark():
-                    break
-            acceptor.connections_changed()
+            acceptor.make_room(self)
 
     def pause_writing(self) -> None:
         if self._connection is not None:
@@ -378,9 +386,9 @@ class TCPProtocol(AcceptedConnection):
     @property
     def idle_since(self) -> float:
         connection = self._connection
-        if connection is None or self._state != OPEN or self._parked:
+        if connection is None or self._state != OPEN:
             return NEVER
-        return max(connection.idle_since, self._unparked_at)
+        return connection.idle_since
 
     def timeout_due(self, now: float) -> None:
         if self._state == LOST:

@@ -21,7 +21,6 @@ from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, Wire
 from tidegate.net.acceptor import Acceptor, OpenHandler, OpenHTTP2, RequestRefused
 from tidegate.net.delay import QueueDelay
-from tidegate.net.listeners import connection_limit
 from tidegate.net.tcp import TCPProtocol
 from tidegate.net.timers import TimerWheel
 from tidegate.server.exchange_log import ExchangeLog
@@ -120,7 +119,6 @@ def make_acceptor(
 
         make_protocol = partial(MeasuredProtocol, recorder)
         refused = both(recorder.refused, refused)
-    handshakes = listening.max_handshakes
     body = -1 if limits.body is None else limits.body
     max_content = body if edge is None else edge.max_content
     return Acceptor(
@@ -129,7 +127,7 @@ def make_acceptor(
         gateway,
         http1_limits(config, max_content),
         defaults,
-        max_connections=max(1, connection_limit(limits.connections + handshakes) - handshakes),
+        max_connections=listening.room.connections,
         write_timeout=timeouts.write,
         write_buffer=limits.write_buffer,
         linger=timeouts.linger,

@@ -18,17 +18,20 @@ def build_of(loop: str) -> Build:
     return Build(__version__, kind, platform.python_version(), loop)
 
 
-def limits_of(config: Config) -> str:
-    """Those that an operator asks for first; each process has them for itself."""
+def limits_of(config: Config, connections: int) -> str:
+    """Those that an operator asks for first; each process has them for itself. `connections`: how many there may be."""
     limits, timeouts = config.limits, config.timeouts
     size = Size().format
 
     def known(value: int | None, unit: str) -> str:
         return f"{'any number of' if value is None else value} {unit}"
 
+    at_most = f"{connections} connections"
+    if connections < limits.connections:
+        at_most += f" (not {limits.connections}: the limit of open files is too low)"
     return ", ".join(
         [
-            f"{limits.connections} connections",
+            at_most,
             known(limits.concurrency, "requests at once"),
             f"heads of {size(limits.head)}",
             "bodies of any size" if limits.body is None else f"bodies of {size(limits.body)}",

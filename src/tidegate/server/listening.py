@@ -9,8 +9,10 @@ from tidegate.config import Bind, Config, ConfigError
 from tidegate.gateway.forwarded import TrustedPeers
 from tidegate.net.accepting import SharedListener
 from tidegate.net.acceptor import Acceptor
+from tidegate.net.descriptors import Room
 from tidegate.net.listeners import Listener
 from tidegate.net.share import Share
+from tidegate.server.room import wanted_room
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,11 +28,18 @@ HTTPS_PORT = 443
 class Listening:
     """Makes the listeners of `binds`; addresses with the same settings of TLS share their certificates.
 
-    The modules of TLS are loaded where there is an address that speaks it. Raises ConfigError.
+    The modules of TLS are loaded where there is an address that speaks it. `room` is what the limit of open files
+    bears; without it, as much as is configured. Raises ConfigError.
     """
 
-    def __init__(self, config: Config, binds: Iterable[Bind], *, http2: bool) -> None:
+    def __init__(
+        self, config: Config, binds: Iterable[Bind], *, http2: bool, room: Room | None = None
+    ) -> None:
         self._config = config
+        binds = tuple(binds)
+        self.room = wanted_room(config, binds) if room is None else room
+        proxied = sum(config.proxy_protocol_of(bind) != "off" for bind in binds)
+        self._max_greetings = max(1, self.room.greetings // max(1, proxied))
         self._certificates: dict[TLS, Certificates] = {}
         self._handshakes: Handshakes | None = None
         self._watcher: CertificateWatcher | None = None
@@ -51,16 +60,12 @@ class Listening:
             raise ConfigError("ssl_alpn: it offers h2 alone, and HTTP/2 is off: add http/1.1")
         self._certificates[settings] = Certificates(settings, alpn)
         if self._handshakes is None:
-            self._handshakes = Handshakes(self._config.tls.max_handshakes)
+            self._handshakes = Handshakes(self.room.handshakes)
 
     @property
     def secure(self) -> bool:
         """Whether there is an address that speaks TLS."""
         return bool(self._certificates)
-
-    @property
-    def max_handshakes(self) -> int:
-        return self._config.tls.max_handshakes if self.secure else 0
 
     @property
     def handshakes(self) -> int:
@@ -101,7 +106,9 @@ class Listening:
             from tidegate.net.proxied import ProxyListener
 
             trusted = TrustedPeers(config.proxies.trusted)
-            listener = ProxyListener(listener, version, trusted, config.timeouts.proxy_header, share)
+            listener = ProxyListener(
+                listener, version, trusted, config.timeouts.proxy_header, self._max_greetings, share
+            )
         return listener
 
     def https_port(self, sockets: Sequence[socket.socket], binds: Sequence[Bind]) -> int:

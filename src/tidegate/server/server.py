@@ -28,6 +28,7 @@ from tidegate.server.doors import Doors
 from tidegate.server.exchange_log import ExchangeLog
 from tidegate.server.listening import Listening
 from tidegate.server.notify import ServiceManager
+from tidegate.server.room import room_for
 
 if TYPE_CHECKING:
     from tidegate.edge.edge import Edge
@@ -195,13 +196,15 @@ class Server:
         # Bound first, so that a busy port is told before the application starts; listened on last.
         sockets: list[socket.socket] = []
         # And before that, the certificates are looked at.
-        self._listening = Listening(self._config, self._binds, http2=self._config.http2)
+        config = self._config
+        room = room_for(config, self._binds)
+        self._listening = Listening(config, self._binds, http2=config.http2, room=room)
         try:
             if self._given is None:
-                sockets.extend(open_listener(bind) for bind in self._config.binds)
+                sockets.extend(open_listener(bind) for bind in config.binds)
             else:
                 sockets.extend(duplicate(listener) for listener in self._given)
-            return sockets, make_application(self._app, self._config)
+            return sockets, make_application(self._app, config)
         except BaseException:
             for opened in sockets:
                 opened.close()
@@ -293,7 +296,8 @@ class Server:
         kind = type(loop).__module__.partition(".")[0]
         for listener in [] if self._doors is None else self._doors.listeners:
             logger.info("Listening on %s", listener.describe())
-        logger.info("Limits: %s", limits_of(self._config))
+        if self._acceptor is not None:
+            logger.info("Limits: %s", limits_of(self._config, self._acceptor.max_connections))
         logger.info("%s, process %d: ready", build_of(kind), os.getpid())
 
     # --- while it serves

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tidegate.config import Config, ConfigError
 from tidegate.server.build import build_of, limits_of
 from tidegate.server.notify import ServiceManager
+from tidegate.server.room import room_for
 from tidegate.supervisor.channel import Channel, ChannelError, Message
 from tidegate.supervisor.development import DevelopmentSupervisor, hasty
 from tidegate.supervisor.launcher import Credentials, FreshLauncher
@@ -107,7 +108,9 @@ class Host:
         try:
             with signals.catching():
                 logger.info("%s: supervisor, process %d", build_of(config.loop), os.getpid())
-                logger.info("Limits of each worker: %s", limits_of(config))
+                logger.info(
+                    "Limits of each worker: %s", limits_of(config, room_for(config, config.binds).connections)
+                )
                 if self._predecessor is None:
                     self._write_pid_file()
                 self._selector.register(signals, selectors.EVENT_READ, lambda: self._obey(signals.read()))
