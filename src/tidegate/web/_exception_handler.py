@@ -6,17 +6,15 @@ inside one crashes when the exception's traceback changes meanwhile, which handl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tidegate.web._sendtracker import HANDLERS_KEY, SendTracker, tracked
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.requests import Request
+from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 from tidegate.web.websockets import WebSocket
-
-if TYPE_CHECKING:
-    from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 EXTENSION_DENIAL = "websocket.http.response"
 

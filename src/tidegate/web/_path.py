@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from re import Pattern
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from tidegate.web._url import URLPath
@@ -17,9 +17,7 @@ from tidegate.web.convertors import (
     StringConvertor,
     UUIDConvertor,
 )
-
-if TYPE_CHECKING:
-    from tidegate.web.types import Scope
+from tidegate.web.types import Scope
 
 PARAMETER = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(:[a-zA-Z_][a-zA-Z0-9_]*)?}")
 # RFC 3986 §3.3: what a path may hold as it is.

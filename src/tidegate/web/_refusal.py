@@ -9,11 +9,10 @@ from tidegate.web._exception_handler import EXTENSION_DENIAL, handle_exception
 from tidegate.web._sendtracker import HANDLERS_KEY, tracked
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.responses import PlainTextResponse
+from tidegate.web.types import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tidegate.web.types import Receive, Scope, Send
 
 
 async def refuse_request(

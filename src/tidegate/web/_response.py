@@ -12,13 +12,13 @@ from urllib.parse import quote
 from tidegate.web._headers import MutableHeaders, encode_field_name, encode_field_value
 from tidegate.web.background import run_after_response
 from tidegate.web.jsoncodec import current_codec
+from tidegate.web.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidegate.web._url import URL
     from tidegate.web.background import BackgroundTask
-    from tidegate.web.types import Message, Receive, Scope, Send
 
 # Sub-delimiters and what is already encoded stay as they are (RFC 3986 §2).
 REDIRECT_SAFE = ":/%#?=@[]!$&'()*+,;"

@@ -24,6 +24,7 @@ from tidegate.web.exceptions import HTTPException
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
 from tidegate.web.requests import Request
+from tidegate.web.types import ASGIApp, Receive, Scope, Send
 from tidegate.web.websockets import WebSocket, WebSocketClose
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from tidegate.web._response import Response
     from tidegate.web._url import URLPath
-    from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 
 class NoMatchFound(Exception):

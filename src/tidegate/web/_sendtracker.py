@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidegate.web.types import Message, Scope, Send
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tidegate.web.types import Message, Scope, Send
 
 HANDLERS_KEY = "tidegate.web.exception_handlers"
 OUTERMOST_KEY = "tidegate.web.outermost_send"

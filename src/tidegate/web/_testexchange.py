@@ -11,12 +11,13 @@ from urllib.parse import unquote
 
 import anyio
 
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 EXTENSIONS = ("http.response.debug", "http.response.trailers")

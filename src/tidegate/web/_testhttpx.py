@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web.exceptions import StarletteDeprecationWarning
+from tidegate.web.types import Message
 from tidegate.web.websockets import WebSocketDisconnect
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     import httpx2 as httpx
 
     from tidegate.web._testexchange import Exchange
-    from tidegate.web.types import Message
 else:
     try:
         import httpx2 as httpx

@@ -8,11 +8,11 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from tidegate.web._multidict import MultiDict
 from tidegate.web._utils import parse_host_header
+from tidegate.web.types import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidegate.web.types import Scope
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # What would end the path, or be read as a slash or dropped by a URL parser (RFC 3986 §3.3; WHATWG URL).

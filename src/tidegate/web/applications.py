@@ -13,15 +13,14 @@ from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
 from tidegate.web.middleware.errors import ErrorsMiddleware
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
-from tidegate.web.requests import StateT
+from tidegate.web.requests import Request, StateT
+from tidegate.web.responses import Response
 from tidegate.web.routing import BaseRoute, Route, Router, WebSocketRoute
+from tidegate.web.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from tidegate.web.middleware import _MiddlewareFactory
     from tidegate.web.middleware.inline import InlineFunction
-    from tidegate.web.requests import Request
-    from tidegate.web.responses import Response
-    from tidegate.web.types import ASGIApp, ExceptionHandler, Lifespan, Receive, Scope, Send
 
 P = ParamSpec("P")
 AppType = TypeVar("AppType", bound="Application[Any]")

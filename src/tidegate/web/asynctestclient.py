@@ -28,6 +28,7 @@ from tidegate.web._testhttpx import (
     websocket_frame,
     websocket_headers,
 )
+from tidegate.web.types import ASGIApp, Message, Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     import httpx2 as httpx
 
-    from tidegate.web.types import ASGIApp, Message, Scope
 else:
     from tidegate.web._testhttpx import httpx
 

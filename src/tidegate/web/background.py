@@ -8,11 +8,11 @@ import anyio
 
 from tidegate.web._utils import is_async_callable
 from tidegate.web.concurrency import run_in_threadpool
+from tidegate.web.types import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from tidegate.web.types import Scope
 
 P = ParamSpec("P")
 

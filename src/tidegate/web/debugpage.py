@@ -21,11 +21,11 @@ from urllib.parse import parse_qsl
 from tidegate.asgi.negotiation import weighted
 from tidegate.web._masking import Masker
 from tidegate.web._response import Response
+from tidegate.web.types import Scope
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tidegate.web.types import Scope
 
 __all__ = ["DebugResponse", "Report"]
 

@@ -7,13 +7,11 @@ beginning, leads to the application (ASGI HTTP connection scope).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tidegate.web.requests import Request
 from tidegate.web.responses import JSONResponse, Response
-
-if TYPE_CHECKING:
-    from tidegate.web.types import Receive, Scope, Send
+from tidegate.web.types import Receive, Scope, Send
 
 __all__ = ["Doctor", "diagnose"]
 

@@ -12,12 +12,12 @@ from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse, Response
+from tidegate.web.types import Message, Receive, Scope, Send
 from tidegate.web.websockets import WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from tidegate.web.types import Message, Receive, Scope, Send
 
 # Only these name a method of the endpoint: a request must never reach another attribute (RFC 9110 §9, RFC
 # 5789, QUERY).

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.web.background import Supervisor
 from tidegate.web.exceptions import StarletteDeprecationWarning
+from tidegate.web.types import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from tidegate.web.routing import Router
-    from tidegate.web.types import Receive, Scope, Send
 
 
 @contextlib.asynccontextmanager

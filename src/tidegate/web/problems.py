@@ -17,11 +17,11 @@ from tidegate.web._sendtracker import tracked
 from tidegate.web.exceptions import KNOWN_STATUSES, HTTPException
 from tidegate.web.requests import Request
 from tidegate.web.responses import JSONResponse, Response
+from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 __all__ = ["Problem", "ProblemMiddleware", "ProblemResponse", "problem_handlers", "validation_problem"]
 

@@ -21,6 +21,7 @@ from tidegate.web.datastructures import (
 )
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.jsoncodec import current_codec
+from tidegate.web.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tidegate.web.applications import Application
     from tidegate.web.parts import PartReader
     from tidegate.web.routing import Router
-    from tidegate.web.types import Message, Receive, Scope, Send
 
     # Of any type: a TypedDict says what is there by item, a Protocol (or a State) by attribute.
     StateT = TypeVar("StateT", default=State)

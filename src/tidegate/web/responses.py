@@ -11,7 +11,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from email.utils import formatdate
 from functools import partial
 from mimetypes import guess_type
-from typing import IO, TYPE_CHECKING
+from typing import IO
 from urllib.parse import quote
 
 import anyio
@@ -34,14 +34,12 @@ from tidegate.web._response import (
     denial_send,
 )
 from tidegate.web._utils import create_collapsing_task_group
-from tidegate.web.background import run_after_response
+from tidegate.web.background import BackgroundTask, run_after_response
 from tidegate.web.concurrency import in_file_thread, iterate_in_threadpool
+from tidegate.web.datastructures import URL as URL
 from tidegate.web.datastructures import Headers, MutableHeaders
 from tidegate.web.requests import ClientDisconnect
-
-if TYPE_CHECKING:
-    from tidegate.web.background import BackgroundTask
-    from tidegate.web.types import Message, Receive, Scope, Send
+from tidegate.web.types import Message, Receive, Scope, Send
 
 __all__ = [
     "ContentStream",

@@ -32,19 +32,21 @@ from tidegate.web._route import (
 from tidegate.web._routeindex import RouteIndex
 from tidegate.web._sendtracker import HANDLERS_KEY
 from tidegate.web._utils import get_route_path, parse_host_header
+from tidegate.web.convertors import CONVERTOR_TYPES as CONVERTOR_TYPES
+from tidegate.web.convertors import Convertor as Convertor
 from tidegate.web.datastructures import URL, Headers, URLPath
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.lifespan import as_context_manager, default_lifespan, serve_lifespan
 from tidegate.web.middleware import Middleware, wrap
 from tidegate.web.middleware.body_limit import RequestBodyLimitMiddleware
+from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
+from tidegate.web.types import ASGIApp, Lifespan, Receive, Scope, Send
 from tidegate.web.websockets import WebSocket, WebSocketClose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
-    from tidegate.web.requests import Request
-    from tidegate.web.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 __all__ = [
     "BaseRoute",

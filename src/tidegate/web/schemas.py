@@ -6,13 +6,13 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tidegate.web.requests import Request
 from tidegate.web.responses import Response
 from tidegate.web.routing import BaseRoute, Host, Mount, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tidegate.web.requests import Request
 
 CONVERTOR_NAME = re.compile(r":\w+}")
 

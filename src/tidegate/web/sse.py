@@ -22,13 +22,13 @@ from tidegate.web.background import run_after_response
 from tidegate.web.concurrency import iterate_in_threadpool
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.jsoncodec import current_codec
+from tidegate.web.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tidegate.web.background import BackgroundTask
     from tidegate.web.requests import HTTPConnection
-    from tidegate.web.types import Message, Receive, Scope, Send
 
 __all__ = [
     "Channel",

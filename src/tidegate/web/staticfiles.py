@@ -19,12 +19,12 @@ from tidegate.web.concurrency import in_file_thread
 from tidegate.web.datastructures import URL, Headers
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from tidegate.web.types import Receive, Scope, Send
 from tidegate.web.websockets import WebSocketClose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidegate.web.types import Receive, Scope, Send
 
 PathLike = str | os.PathLike[str]
 Forms = dict[str, tuple[str, os.stat_result]]  # of a file, by their codings

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidegate.web.background import BackgroundTask
+from tidegate.web.requests import Request
 from tidegate.web.responses import HTMLResponse
+from tidegate.web.types import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-    from tidegate.web.background import BackgroundTask
     from tidegate.web.datastructures import URL
-    from tidegate.web.requests import Request
-    from tidegate.web.types import Receive, Scope, Send
 
 try:
     import jinja2

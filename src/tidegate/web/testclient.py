@@ -46,6 +46,7 @@ from tidegate.web._testhttpx import (
 from tidegate.web.asynctestclient import AsyncTestClient, AsyncWebSocketTestSession
 from tidegate.web.concurrency import iterate_in_threadpool
 from tidegate.web.exceptions import StarletteDeprecationWarning
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
     import httpx2 as httpx
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 else:
     from tidegate.web._testhttpx import httpx
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tidegate.web.jsoncodec import current_codec
 from tidegate.web.requests import HTTPConnection, StateT
+from tidegate.web.responses import Response
+from tidegate.web.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from tidegate.web.responses import Response
-    from tidegate.web.types import Message, Receive, Scope, Send
 
 __all__ = [
     "WebSocket",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, overload
 
+from tidegate.web.types import ASGIApp
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tidegate.web.middleware.inline import InlineFunction
-    from tidegate.web.types import ASGIApp
 
 P = ParamSpec("P")
 

@@ -12,11 +12,10 @@ from tidegate.web.authentication import (
 )
 from tidegate.web.requests import HTTPConnection
 from tidegate.web.responses import PlainTextResponse, Response
+from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 
 class AuthenticationMiddleware:

@@ -13,11 +13,11 @@ from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.background import run_after_response
 from tidegate.web.requests import ClientDisconnect, Request
 from tidegate.web.responses import Response
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 RequestResponseEndpoint: TypeAlias = Callable[[Request[Any]], Awaitable[Response]]
 DispatchFunction: TypeAlias = Callable[[Request[Any], RequestResponseEndpoint], Awaitable[Response]]

@@ -3,14 +3,10 @@ says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tidegate.web.exceptions import HTTPException
 from tidegate.web.requests import MAX_BODY_SIZE_SCOPE_KEY
 from tidegate.web.responses import PlainTextResponse
-
-if TYPE_CHECKING:
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 LIMIT_KEY = "tidegate.web.body_limit"
 

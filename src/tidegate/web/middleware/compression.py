@@ -27,12 +27,12 @@ from tidegate.asgi.compression import (
 from tidegate.asgi.preconditions import entity_tags
 from tidegate.web.concurrency import in_file_thread
 from tidegate.web.middleware.gzip import compression_limiter
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tidegate.asgi.compression import Compressor
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 READ_SIZE = 64 * 1024
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tidegate.asgi.compression import DIGESTS, field_value
 from tidegate.asgi.preconditions import Answer, Preconditions
 from tidegate.web.requests import Request
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 # What describes content that a 304 does not have (RFC 9110 §15.4.5; §8.8.2.1: the tag says more than the date).
 DESCRIPTIONS = (

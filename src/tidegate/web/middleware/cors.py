@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from tidegate.web.datastructures import Headers, MutableHeaders
 from tidegate.web.responses import PlainTextResponse, Response
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 ALL_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY")
 SAFELISTED_HEADERS = {"Accept", "Accept-Language", "Content-Language", "Content-Type"}

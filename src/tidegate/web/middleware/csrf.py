@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from tidegate.web._refusal import refuse_request
 from tidegate.web._url import DEFAULT_PORTS
 from tidegate.web._utils import get_route_path, parse_host_header
+from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 # RFC 9110 §9.2.1, and QUERY (draft-ietf-httpbis-safe-method-w-body).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})

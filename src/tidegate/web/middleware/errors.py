@@ -12,11 +12,10 @@ from tidegate.web.concurrency import run_in_threadpool
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse, Response
+from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 
 class ServerErrorMiddleware:

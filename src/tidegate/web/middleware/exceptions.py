@@ -11,14 +11,13 @@ from tidegate.web._exception_handler import (
 )
 from tidegate.web._sendtracker import enter_inner
 from tidegate.web.exceptions import HTTPException, WebSocketException
+from tidegate.web.requests import Request
 from tidegate.web.responses import PlainTextResponse, Response
+from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+from tidegate.web.websockets import WebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from tidegate.web.requests import Request
-    from tidegate.web.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
-    from tidegate.web.websockets import WebSocket
 
 
 class ExceptionMiddleware:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -12,9 +12,7 @@ import anyio.to_thread
 from tidegate.asgi.compression import GZIP_WBITS, bare_type
 from tidegate.asgi.negotiation import accepts_coding
 from tidegate.web.datastructures import Headers, MutableHeaders
-
-if TYPE_CHECKING:
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 DEFAULT_EXCLUDED_CONTENT_TYPES = (
     "application/grpc",

@@ -1,12 +1,8 @@
 """Redirects http to https, and ws to wss."""
 
-from typing import TYPE_CHECKING
-
 from tidegate.web.datastructures import URL
 from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
-
-if TYPE_CHECKING:
-    from tidegate.web.types import ASGIApp, Receive, Scope, Send
+from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 
 class HTTPSRedirectMiddleware:

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 from tidegate.web._exception_handler import handle_exception
 from tidegate.web._sendtracker import enter_inner
 from tidegate.web.datastructures import MutableHeaders
 from tidegate.web.middleware.exceptions import ExceptionMiddleware
 from tidegate.web.requests import Request
-
-if TYPE_CHECKING:
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 P = ParamSpec("P")
 InlineFunction: TypeAlias = Callable[Concatenate[Request[Any], P], AsyncGenerator[Any, Any]]

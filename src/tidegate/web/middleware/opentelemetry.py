@@ -7,11 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web.datastructures import URL, Headers
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 try:
     from opentelemetry import metrics, propagate, trace

@@ -17,12 +17,12 @@ import anyio
 from tidegate.web._refusal import refuse_request
 from tidegate.web.ratelimit import MemoryRateLimitStore, Quota
 from tidegate.web.requests import HTTPConnection
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidegate.web.ratelimit import Decision, RateLimitStore
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["RateLimitMiddleware", "client_address"]
 

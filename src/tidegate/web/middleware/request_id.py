@@ -9,11 +9,11 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from tidegate.web._headers import encode_field_name
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["RequestIDFilter", "RequestIDMiddleware", "current_request_id", "request_id"]
 

@@ -8,12 +8,12 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from tidegate.web._headers import encode_field_value
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tidegate.web.requests import HTTPConnection
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 NONCE_KEY = "csp_nonce"
 NONCE = "{nonce}"

@@ -24,13 +24,13 @@ from tidegate.web._headers import encode_field_value
 from tidegate.web._refusal import refuse_request
 from tidegate.web.datastructures import MutableHeaders
 from tidegate.web.sessions import SessionTooLarge
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tidegate.web.requests import HTTPConnection
     from tidegate.web.sessions import SessionStore, StoredSession
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["ServerSession", "ServerSessionMiddleware", "server_session"]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tidegate.web.datastructures import MutableHeaders, Secret
 from tidegate.web.requests import HTTPConnection
+from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
 
 try:
     import itsdangerous

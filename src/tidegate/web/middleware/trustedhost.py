@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from tidegate.web._utils import parse_host_header
 from tidegate.web.datastructures import URL, Headers
 from tidegate.web.responses import PlainTextResponse, RedirectResponse, Response
+from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidegate.web.types import ASGIApp, Receive, Scope, Send
 
 ENFORCE_DOMAIN_WILDCARD = "Domain wildcard patterns must be like '*.example.com'."
 

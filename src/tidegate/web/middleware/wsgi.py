@@ -15,11 +15,11 @@ import anyio.to_thread
 from tidegate.web._utils import create_collapsing_task_group
 from tidegate.web.exceptions import StarletteDeprecationWarning
 from tidegate.web.requests import Request
+from tidegate.web.types import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tidegate.web.types import Receive, Scope, Send
 
 warnings.warn(
     "tidegate.web.middleware.wsgi is deprecated and will be removed in a future release. "
