@@ -1,10 +1,16 @@
 """RFC 9110 §13.2.2: the order of preconditions, each combination of them."""
 
 import itertools
+import os
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tidegate.asgi.preconditions import Answer, Preconditions
+from tidegate.asgi.preconditions import Answer, Preconditions, http_date
 
 TAG, DATE = '"now"', "Sun, 06 Nov 1994 08:49:37 GMT"
 EARLIER, LATER = "Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"
@@ -90,3 +96,76 @@ def test_truth() -> None:
 def test_if_range(if_range: str | None, etag: str, applies: bool) -> None:
     headers = [] if if_range is None else [(b"if-range", if_range.encode())]
     assert Preconditions(headers).range_applies(etag, DATE) is applies
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere() -> Iterator[None]:
+    """No date may depend on where the server stands."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Asia/Kolkata"
+    time.tzset()
+    yield
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"],
+)
+def test_the_three_formats_of_a_date(text: str) -> None:
+    assert http_date(text) == 784111777
+
+
+@given(st.integers(0, 4_102_444_800))
+def test_dates_of_our_own(seconds: int) -> None:
+    assert http_date(formatdate(seconds, usegmt=True)) == seconds
+    assert http_date(time.asctime(time.gmtime(seconds))) == seconds
+
+
+def test_a_year_of_two_digits() -> None:
+    # RFC 9110 §5.6.7: more than 50 years ahead is the past.
+    for ahead in (-49, -1, 0, 50):
+        year = time.gmtime().tm_year + ahead
+        long = f"Sun, 06 Nov {year} 08:49:37 GMT"
+        assert http_date(f"Sunday, 06-Nov-{year % 100:02} 08:49:37 GMT") == http_date(long)
+    year = time.gmtime().tm_year + 51
+    long = f"Sun, 06 Nov {year - 100} 08:49:37 GMT"
+    assert http_date(f"Sunday, 06-Nov-{year % 100:02} 08:49:37 GMT") == http_date(long)
+
+
+def test_a_leap_second() -> None:
+    before = http_date("Sat, 31 Dec 2016 23:59:59 GMT")
+    assert before is not None
+    assert http_date("Sat, 31 Dec 2016 23:59:60 GMT") == before + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "0",
+        "784111777",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 +0000",
+        "Sun, 06 Nov 1994 08:49:37 +0200",
+        "Sun, 06 Nov 1994 08:49:37 EST",
+        "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 6 Nov 1994 08:49:37 GMT",
+        "Sun, 06 nov 1994 08:49:37 GMT",
+        "Sun, 31 Feb 1994 08:49:37 GMT",
+        "Sun, 06 Nov 0000 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:61 GMT",
+        "Sun, 06 Nov 1994 08:49:37 GMT; length=5",
+        "Sun, 06 Nov 1994 08:49:37 GMT\n",
+        "Sun, \u0660\u0666 Nov 1994 08:49:37 GMT",
+        "1994-11-06T08:49:37Z",
+    ],
+)
+def test_what_is_no_date(text: str | None) -> None:
+    assert http_date(text) is None

@@ -189,8 +189,6 @@ SAME: list[Request] = [
             "bytes=x",
             "bytes=",
             "bytes=5-3",
-            "bytes=0-18446744073709551615",
-            "bytes=0-99999999999999999999999",
             "bytes=-0",
         )
     ),
@@ -238,6 +236,8 @@ DIFFERENT: list[tuple[Request, int, int]] = [
     (("OPTIONS", "/static/a.txt", {}), 405, 204),
     (get("a.txt", If_Modified_Since=AFTER), 200, 304),
     (get("empty", Range="bytes=0-0"), 200, 416),
+    (get("small.bin", Range="bytes=0-18446744073709551615"), 416, 206),
+    (get("large.bin", Range="bytes=0-99999999999999999999999"), 416, 206),
     (("HEAD", "/static/small.bin", {"Range": "bytes=0-1"}), 206, 200),
     (get("small.bin", Range="bytes=0-1000,0-1000"), 200, 206),
     (get("small.bin", Range="bytes=" + ",".join(f"{i}-{i}" for i in range(0, 80, 2))), 206, 200),

@@ -178,6 +178,19 @@ async def test_head_says_what_get_would() -> None:
     assert "accept-ranges" not in head.headers
 
 
+@pytest.mark.parametrize("content", [b"", b"x" * 5, b"x" * 5000])
+async def test_head_claims_no_coding_that_get_has_not(content: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]}
+        )
+        await send({"type": "http.response.body", "body": content})
+
+    wrapped = CompressionMiddleware(app)
+    got, head = await ask(wrapped), await ask(wrapped, method="HEAD")
+    assert head.headers.get("content-encoding") == got.headers.get("content-encoding")
+
+
 async def test_the_weak_tag_comes_back() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await Response(status_code=304, headers={"etag": '"a"'})(scope, receive, send)

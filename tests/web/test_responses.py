@@ -171,8 +171,18 @@ def test_ranges_cover_what_was_asked(asked: list[tuple[int, int]]) -> None:
 
 def test_ranges_are_linear() -> None:
     assert parse_range("bytes=" + "0-0," * 1_000_000, 10, 100) is None
+    with pytest.raises(RangeNotSatisfiable):
+        parse_range("bytes=" + "9" * 1_000_000 + "-", 10, 100)
     with pytest.raises(MalformedRangeHeader):
-        parse_range("bytes=" + "9" * 100_000 + "-", 10, 100)
+        parse_range("bytes=" + "9" * 1_000_000 + "x-", 10, 100)
+
+
+@pytest.mark.parametrize("digits", ["9", "18446744073709551615", "9" * 5000, "0" * 5000 + "9"])
+def test_what_is_past_the_end_is_the_end(digits: str) -> None:
+    # RFC 9110 §14.1.2
+    assert parse_range(f"bytes=0-{digits}", 10, 100) == [(0, 10)]
+    assert parse_range(f"bytes=-{digits}", 9, 100) == [(0, 9)]
+    assert parse_range("bytes=" + "0" * 5000 + "3-4", 9, 100) == [(3, 5)]
 
 
 @given(st.text(max_size=40))

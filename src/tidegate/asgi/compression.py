@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidegate.asgi.negotiation import weighted
+from tidegate.asgi.preconditions import entity_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -214,6 +215,21 @@ def vary_on_encoding(headers: list[tuple[bytes, bytes]]) -> None:
     }
     if not members & {b"*", b"accept-encoding"}:
         headers.append((b"vary", b"Accept-Encoding"))
+
+
+def not_modified_headers(
+    headers: Iterable[tuple[bytes, bytes]], if_none_match: str | None
+) -> list[tuple[bytes, bytes]]:
+    """The header fields of a 304, made those of the answer that the client has (RFC 9110 §15.4.5): of the encoded one
+    where it asks for that by its weak tag. `if_none_match`: that field's value, if any."""
+    kept = list(headers)
+    known = entity_tags(if_none_match or "")
+    for index, (name, value) in enumerate(kept):
+        if name == b"etag" and weaken_etag(value).decode("latin-1") in known:
+            kept[index] = (name, weaken_etag(value))
+            vary_on_encoding(kept)
+            break
+    return kept
 
 
 def encoded_headers(

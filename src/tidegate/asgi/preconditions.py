@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
+import time
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
 
 ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 
+# RFC 9110 §5.6.7: IMF-fixdate, and what is obsolete: RFC 850's format, asctime's. All of them are in UTC.
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+LONG_DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+MONTH = f"(?P<month>{'|'.join(MONTHS)})"
+TIME = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+HTTP_DATES = (
+    re.compile(f"{DAY}, (?P<day>[0-9]{{2}}) {MONTH} (?P<year>[0-9]{{4}}) {TIME} GMT"),
+    re.compile(f"{LONG_DAY}, (?P<day>[0-9]{{2}})-{MONTH}-(?P<year>[0-9]{{2}}) {TIME} GMT"),
+    re.compile(f"{DAY} {MONTH} (?P<day>[0-9 ][0-9]) {TIME} (?P<year>[0-9]{{4}})"),
+)
 
 LISTS = (b"if-match", b"if-none-match")
 
@@ -31,14 +43,28 @@ def entity_tags(value: str) -> list[str]:
 
 
 def http_date(value: str | None) -> float | None:
-    """Seconds since the epoch of an HTTP-date (RFC 9110 §5.6.7), or None if there is none that can be
-    read."""
+    """Seconds since the epoch of an HTTP-date (RFC 9110 §5.6.7); None for anything else."""
     if not value:
         return None
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (TypeError, ValueError, OverflowError, IndexError):
+    for pattern in HTTP_DATES:
+        found = pattern.fullmatch(value)
+        if found is not None:
+            break
+    else:
         return None
+    year, day, hour, minute, second = map(int, found.group("year", "day", "hour", "minute", "second"))
+    if len(found["year"]) == 2:
+        # One that would be more than 50 years ahead is the last one in the past with the same digits.
+        now = time.gmtime().tm_year
+        year += now - now % 100
+        if year > now + 50:
+            year -= 100
+    leap = second == 60
+    try:
+        read = datetime(year, MONTHS.index(found["month"]) + 1, day, hour, minute, second - leap, tzinfo=UTC)
+    except ValueError:
+        return None
+    return read.timestamp() + leap
 
 
 class Preconditions:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_DIGITS = 19  # more than any file size has
+# More than any size has; longer numbers are not computed, but taken for this many nines.
+MAX_DIGITS = 19
 
 
 class MalformedRangeHeader(Exception):
@@ -44,13 +45,13 @@ def parse_range(value: str, size: int, max_ranges: int) -> list[tuple[int, int]]
             continue
         asked = True
         if not first:  # suffix-range: the last N octets
-            length = min(int(last), size)
+            length = min(position(last), size)
             if length:
                 ranges.append((size - length, size))
             continue
-        start = int(first)
-        end = min(int(last) + 1, size) if last else size
-        if last and int(last) < start:
+        start = position(first)
+        end = min(position(last) + 1, size) if last else size
+        if last and position(last) < start:
             raise MalformedRangeHeader("Range header: start must be less than end")
         if start < size:
             ranges.append((start, end))
@@ -70,7 +71,13 @@ def parse_range(value: str, size: int, max_ranges: int) -> list[tuple[int, int]]
 
 
 def is_position(text: str) -> bool:
-    return not text or (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS)
+    return not text or (text.isascii() and text.isdigit())
+
+
+def position(digits: str) -> int:
+    # RFC 9110 §14.1.2: what is past the end means the end, however far.
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= MAX_DIGITS else 10**MAX_DIGITS - 1
 
 
 def byteranges_head(boundary: str, content_type: str, start: int, end: int, size: int) -> bytes:

@@ -10,7 +10,14 @@ import os
 from collections.abc import Awaitable
 from typing import Any
 
-from tidegate.asgi.compression import Compressor, compressor, encoded_headers, vary_on_encoding, weaken_etag
+from tidegate.asgi.compression import (
+    Compressor,
+    compressor,
+    encoded_headers,
+    field_value,
+    not_modified_headers,
+    vary_on_encoding,
+)
 from tidegate.edge.compression import LARGE, encode_piece, encode_whole
 from tidegate.edge.policy import CACHEABLE, Policy
 from tidegate.gateway import response
@@ -238,12 +245,8 @@ class EdgeExchange(HTTPExchange):
         if compression is None:
             return
         if head.status == 304:
-            # As the 200 would be, whatever its type (RFC 9110 §15.4.5).
-            if compression.coding(self.request):
-                head.fields = [
-                    (name, weaken_etag(value) if name == b"etag" else value) for name, value in head.fields
-                ]
-                vary_on_encoding(head.fields)
+            known = field_value(self.request.headers, b"if-none-match")
+            head.fields = not_modified_headers(head.fields, known)
         elif compression.eligible(head):
             self._coding = compression.coding(self.request) or None
             vary_on_encoding(head.fields)
@@ -280,7 +283,8 @@ class EdgeExchange(HTTPExchange):
             if head is None or compression is None:
                 return
             if self.request.method == "HEAD":
-                if size or head.content_length != UNKNOWN_LENGTH:
+                # Else nobody knows whether GET's answer is large enough (RFC 9110 §9.3.2).
+                if size >= compression.min_size or head.content_length != UNKNOWN_LENGTH:
                     self._encode_head(head, coding, UNKNOWN_LENGTH)
             elif size >= compression.min_size:
                 data = encode_whole(coding, data) if encoded is None else encoded

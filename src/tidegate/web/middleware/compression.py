@@ -20,11 +20,10 @@ from tidegate.asgi.compression import (
     eligible,
     encoded_headers,
     field_value,
+    not_modified_headers,
     ranked,
     vary_on_encoding,
-    weaken_etag,
 )
-from tidegate.asgi.preconditions import entity_tags
 from tidegate.web.concurrency import in_file_thread
 from tidegate.web.middleware.gzip import compression_limiter
 from tidegate.web.types import ASGIApp, Message, Receive, Scope, Send
@@ -104,7 +103,8 @@ class CompressedResponse:
         settings = self.settings
         headers = list(message.get("headers", ()))
         if message["status"] == 304:
-            message = {**message, "headers": self._not_modified(headers)}
+            known = field_value(self.scope["headers"], b"if-none-match")
+            message = {**message, "headers": not_modified_headers(headers, known)}
         elif eligible(message["status"], headers, settings.types, event_streams=settings.event_streams):
             choices = ranked(field_value(self.scope["headers"], b"accept-encoding"), settings.codings)
             self.coding = choices[0] if choices else ""
@@ -116,16 +116,6 @@ class CompressedResponse:
             return
         await self.send(message)
 
-    def _not_modified(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """A 304 names what the client has: the encoded form, if it asks for that by its weak tag."""
-        known = set(entity_tags(field_value(self.scope["headers"], b"if-none-match") or ""))
-        for index, (name, value) in enumerate(headers):
-            if name == b"etag" and weaken_etag(value).decode("latin-1") in known:
-                headers[index] = (name, weaken_etag(value))
-                vary_on_encoding(headers)  # RFC 9110 §15.4.5: as the 200 had it
-                break
-        return headers
-
     def _length(self, start: Message) -> int | None:
         length = field_value(start["headers"], b"content-length")
         return int(length) if length is not None and length.isdigit() else None
@@ -134,7 +124,8 @@ class CompressedResponse:
         body, more_body = message.get("body", b""), message.get("more_body", False)
         length = self._length(start)
         heading = self.scope["method"] == "HEAD"
-        size = length if length is not None else None if more_body or heading else len(body)
+        # An answer to HEAD that tells no size by either is left as it is: only GET's content could (RFC 9110 §9.3.2).
+        size = length if length is not None else None if more_body else len(body)
         if size is not None and size < self.settings.minimum_size:
             await self.send(start)
             await self.send(message)
