@@ -36,6 +36,7 @@ GOOD = {
         ("255.255.255.255", 0),
         False,
     ),
+    b"PROXY TCP6 ::ffff:203.0.113.7 ::FFFF:192.0.2.1 5001 443\r\n": (True, *ENDS_V4, False),
     b"PROXY UNKNOWN\r\n": (False, None, None, False),
     b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n": (False, None, None, False),
     v2(0x21, 0x11, V4): (True, *ENDS_V4, False),

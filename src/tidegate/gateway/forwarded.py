@@ -34,6 +34,7 @@ _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 §2.5.5.2
 
 # [IPv6] or anything without a colon, and a port, which RFC 7239 §6 lets be an obfuscated one.
 _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}))(?::(?:([0-9]{1,5})|_[A-Za-z0-9._-]+))?")
+_NO_PATH = re.compile(r"//|[\\\x00-\x1f\x7f]")
 _PREFIX = re.compile(rb"(?:/[A-Za-z0-9._~!$&'()*+;=:@%\x80-\xff-]+)*/?")
 # RFC 7239 §4. A value that should be quoted for its colon or brackets is taken without quotes too.
 _PAIR = re.compile(
@@ -282,7 +283,9 @@ def root_path(prefix: bytes) -> str | None:
     """An X-Forwarded-Prefix as ASGI's root_path; None where it is no path."""
     if not _PREFIX.fullmatch(prefix):
         return None
-    return decode_path(prefix.rstrip(b"/"))
+    path = decode_path(prefix).rstrip("/")
+    # What becomes of it is the beginning of links: `//host` and, to browsers, `/\host` lead elsewhere.
+    return None if _NO_PATH.search(path) else path
 
 
 def _set_host(head: RequestHead, host: bytes | None, port: bytes | None, scheme: str) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from tidegate.gateway.forwarded import TrustedPeers
 from tidegate.net.accepting import AcceptingListener
+from tidegate.net.address import address_of
 from tidegate.net.listeners import Listener
 from tidegate.net.proxy_protocol import ProxyHeader, ProxyHeaderParser, ProxyProtocolError
 from tidegate.net.share import Share
-from tidegate.net.tcp import address_of
 
 logger = logging.getLogger("tidegate")
 

@@ -6,6 +6,8 @@ A proxy that forwards bytes rather than requests says in front of them whose the
 import re
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
+from tidegate.net.address import unmapped
+
 V1_START = b"PROXY "
 MAX_V1 = 107  # §2.1, its CRLF included
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"  # §2.2
@@ -112,7 +114,7 @@ class ProxyHeaderParser:
             raise ProxyProtocolError("version 1: the line is malformed")
         family = AF_INET if match[1] == b"TCP4" else AF_INET6
         try:
-            ends = [inet_ntop(family, inet_pton(family, bytes(match[i]).decode())) for i in (2, 3)]
+            ends = [unmapped(inet_ntop(family, inet_pton(family, bytes(match[i]).decode()))) for i in (2, 3)]
         except OSError:
             raise ProxyProtocolError("version 1: an address is malformed") from None
         ports = int(match[4]), int(match[5])
@@ -162,15 +164,10 @@ def _proxied(family: int, data: bytes) -> ProxyHeader:
     )
     return ProxyHeader(
         True,
-        (_mapped(inet_ntop(inet, data[:length])), ports[0]),
-        (_mapped(inet_ntop(inet, data[length : 2 * length])), ports[1]),
+        (unmapped(inet_ntop(inet, data[:length])), ports[0]),
+        (unmapped(inet_ntop(inet, data[length : 2 * length])), ports[1]),
         secure,
     )
-
-
-def _mapped(address: str) -> str:
-    # RFC 4291 §2.5.5.2
-    return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
 def _came_by_tls(data: bytes) -> bool:

@@ -16,6 +16,7 @@ from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Connection
 from tidegate.net.acceptor import AcceptedConnection, Acceptor
+from tidegate.net.address import address_of
 from tidegate.net.files import FileSender
 from tidegate.net.negotiate import PREFACE, PrefaceReader, alpn_protocol, begins_preface
 from tidegate.net.proxy_protocol import ProxyHeader
@@ -559,16 +560,3 @@ class TCPProtocol(AcceptedConnection):
             self._connection.cut()
         elif self._state != LOST:
             self._transport.abort()
-
-
-def address_of(name: Any) -> Any:
-    """asyncio's peername or sockname as ASGI's (host, port); None for a Unix socket's unnamed end."""
-    if not name:
-        return None
-    if isinstance(name, str | bytes):
-        return (os.fsdecode(name), None)
-    host = name[0]
-    if host.startswith("::ffff:") and "." in host:
-        # An IPv4 client of a dual-stack socket (RFC 4291 §2.5.5.2).
-        host = host[7:]
-    return (host, name[1])
