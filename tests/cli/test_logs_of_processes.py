@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 from tests.support.admin import Observed, observed, value
@@ -111,7 +112,26 @@ def test_counting_and_logging_together() -> None:
         with server.client() as client:
             client.request()
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
-            assert client.read_response().status == 400
+            answer = client.read_response()
+            assert answer.status == 400
         server.wait_for_log('"GET / HTTP/1.1" 200')
-        server.wait_for_log(" 400 0 ")
+        server.wait_for_log(f" 400 {len(answer.body)} ")
         eventually(lambda: value(server.metrics(), "errors_total", kind="bad_request") == 1)
+
+
+def test_the_octets_of_a_refusal() -> None:
+    with observed("--limit-body", "10") as server:
+        for method, length in (("POST", 11), ("HEAD", 11), ("POST", None)):
+            with server.client() as client:
+                if length is None:  # the application has begun
+                    client.send(b"POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+                    time.sleep(0.1)
+                    client.send(b"b\r\n01234567890\r\n0\r\n\r\n")
+                else:
+                    head = f"{method} /declared HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"
+                    client.send(head.encode())
+                answer = client.read_response(method)
+                assert answer.status == 413
+                assert bool(answer.body) == (method == "POST")
+            path = "/echo" if length is None else "/declared"
+            server.wait_for_log(rf'"{method} {path} HTTP/1.1" 413 {len(answer.body)} ')

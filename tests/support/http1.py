@@ -118,8 +118,8 @@ class RecordingHandler(StreamHandler):
     def peer_closed(self) -> None:
         self.events.append(("peer closed",))
 
-    def request_refused(self, status: int) -> None:
-        self.refusals.append((RequestError(status, ""), self.request))
+    def request_refused(self, error: RequestError) -> None:
+        self.refusals.append((error, self.request))
 
     def stream_reset(self) -> None:
         self.events.append(("reset",))

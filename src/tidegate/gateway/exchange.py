@@ -16,7 +16,7 @@ from tidegate.gateway import response
 from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY, Receiver, Waiter
 from tidegate.gateway.scope import Peers
-from tidegate.http.errors import ApplicationError, ClientDisconnected
+from tidegate.http.errors import ApplicationError, ClientDisconnected, RequestError
 from tidegate.http.fields import checked_field, link_fields, response_fields, trailer_fields
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH, RequestHead, ResponseHead
 from tidegate.http.stream import Stream
@@ -128,8 +128,10 @@ class HTTPExchange(Exchange):
         if self._waiters is not None:
             self._wake()
 
-    def request_refused(self, status: int) -> None:
-        self.status = status
+    def request_refused(self, error: RequestError) -> None:
+        self.status = error.status
+        if self.request.method != "HEAD":
+            self.body_sent = len(error.content)
 
     def stream_reset(self) -> None:
         self._disconnected = True

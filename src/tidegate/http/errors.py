@@ -14,6 +14,11 @@ class RequestError(Exception):
         self.detail = detail
         self.fields = fields
 
+    @property
+    def content(self) -> bytes:
+        """The answer's, as text/plain; charset=utf-8."""
+        return b"%b\n" % self.detail.encode()
+
 
 class StreamError(Exception):
     """This stream is reset with the protocol's error `code`; its connection goes on."""

@@ -7,7 +7,7 @@ cdef class StreamHandler:
     cpdef void data_received(self, bytes data) except *
     cpdef void end_received(self, list trailers) except *
     cpdef void peer_closed(self) except *
-    cpdef void request_refused(self, int status) except *
+    cpdef void request_refused(self, object error) except *
     cpdef void stream_reset(self) except *
     cpdef void pause_writing(self) except *
     cpdef void resume_writing(self) except *

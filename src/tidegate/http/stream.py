@@ -5,6 +5,7 @@ answers through the stream. Neither side blocks: a stream takes all that it is g
 when its peer is not keeping up.
 """
 
+from tidegate.http.errors import RequestError
 from tidegate.http.head import RequestHead, ResponseHead
 
 
@@ -31,7 +32,7 @@ class StreamHandler:
         """The peer has ended its side behind a complete request: it may have gone, or still want the
         answer."""
 
-    def request_refused(self, status: int) -> None:
+    def request_refused(self, error: RequestError) -> None:
         """The stream's connection answers this request itself; `stream_reset` follows."""
 
     def stream_reset(self) -> None:

@@ -472,7 +472,7 @@ class H1Connection(H1Sender):
         answered = stream is not None and stream.head_sent
         handler = self._handler
         if handler is not None and not answered:
-            handler.request_refused(error.status)
+            handler.request_refused(error)
         self._advance(STOPPED)
         self._cut_stream()
         if answered:

@@ -45,7 +45,7 @@ def encode_trailers(fields: list[tuple[bytes, bytes]]) -> bytes:
 def encode_error(error: RequestError, with_content: bool, defaults: ResponseDefaults) -> bytes:
     """A whole answer to a request that goes no further; the connection closes behind it."""
     head = ResponseHead(error.status)
-    content = b"%b\n" % error.detail.encode()
+    content = error.content
     head.fields = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(content)),

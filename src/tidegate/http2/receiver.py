@@ -223,7 +223,7 @@ class FrameReceiver(StreamTable):
 
     def _answer_error(self, stream: H2Stream, error: RequestError) -> None:
         head = ResponseHead(error.status)
-        content = b"%b\n" % error.detail.encode()
+        content = error.content
         head.fields = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(content)),
@@ -242,7 +242,7 @@ class FrameReceiver(StreamTable):
         assert handler is not None  # until its answer has begun
         stream.handler = None
         if stream.started:
-            handler.request_refused(error.status)
+            handler.request_refused(error)
             stream.abandon()
         else:
             handler.discarded()

@@ -51,7 +51,7 @@ class ExchangeLog:
                     known.target or b"-",
                     known.http_version,
                     error.status,
-                    0,
+                    0 if known.method == "HEAD" else len(error.content),
                     None,
                     0.0,
                     self.identify(known),
