@@ -191,7 +191,7 @@ class _Exchange:
                     self.changed.notify_all()
             if finished:
                 return
-            if message.get("more_body", True) and not self.expects_continue:
+            if message.get("more_body") and not self.expects_continue:
                 self.streaming = True
                 self.start_pump()  # to hear of the client's going between two blocks of a stream
 
