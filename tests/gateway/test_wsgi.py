@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 import time
+import tracemalloc
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
@@ -270,7 +271,7 @@ def test_a_request_without_content_goes_straight_to_its_thread(length):
     assert call(app, http_scope(headers=length), []).received == 0
 
 
-@pytest.mark.parametrize(("read_ahead", "taken"), [(1, 1), (2500, 3), (0, 0), (10_000, 10)])
+@pytest.mark.parametrize(("read_ahead", "taken"), [(0, 1), (1, 1), (2500, 3), (10_000, 10)])
 def test_no_more_than_the_bound_is_read_ahead(read_ahead, taken):
     async def main():
         exchange = Exchange(http_scope("POST", headers=UPLOAD), [bytes(1000)] * 10)
@@ -306,6 +307,26 @@ def test_all_requests_together_read_ahead_no_more_than_64_times_the_bound():
     asyncio.run(main())
 
 
+def test_content_in_tiny_pieces_takes_no_more_than_its_size():
+    async def main():
+        exchange = Exchange(http_scope("POST", headers=UPLOAD), [])
+        task = asyncio.ensure_future(exchange.run(WSGIApplication(respond(), 1)))
+        await asyncio.sleep(0)
+        for _ in range(20_000):
+            exchange.incoming.put_nowait({"type": "http.request", "body": b"x", "more_body": True})
+        gc.collect()
+        tracemalloc.start()
+        while not exchange.incoming.empty():
+            await asyncio.sleep(0)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        task.cancel()
+        assert grown < 100_000
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("ending", ["content", "cancel"])
 def test_content_that_is_still_to_come_holds_half_of_the_threads(ending):
     go_on = threading.Event()
@@ -320,18 +341,20 @@ def test_content_that_is_still_to_come_holds_half_of_the_threads(ending):
     async def main():
         adapter = WSGIApplication(app, 4, read_ahead=0)
         uploads = [Exchange(http_scope("POST", "/upload", headers=UPLOAD), []) for _ in range(5)]
+        for upload in uploads:
+            upload.incoming.put_nowait({"type": "http.request", "body": b"h", "more_body": True})
         tasks = [asyncio.ensure_future(upload.run(adapter)) for upload in uploads]
-        while not uploads[1].received:
+        while uploads[1].received < 2:
             await asyncio.sleep(0.001)
         assert (await Exchange(http_scope()).run(adapter)).body == b"x"
-        assert [upload.received for upload in uploads] == [1, 1, 0, 0, 0]
+        assert [upload.received for upload in uploads] == [2, 2, 1, 1, 1]
         for task, upload in zip(tasks, uploads, strict=True):
             if ending == "cancel":
                 task.cancel()
             else:
-                upload.incoming.put_nowait({"type": "http.request", "body": b"hello", "more_body": False})
+                upload.incoming.put_nowait({"type": "http.request", "body": b"ello", "more_body": False})
         if ending == "content":
-            while not uploads[3].received:  # whoever has its content is no upload any more
+            while uploads[3].received < 2:  # whoever has its content is no upload any more
                 await asyncio.sleep(0.001)
         go_on.set()
         await asyncio.wait(tasks, timeout=10)

@@ -5,11 +5,13 @@ import pytest
 from tests.support.process import eventually, start_server
 
 POST = "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{more}\r\n"
+# The connections that a test leaves open are not to delay its end.
+BRIEF = ("--timeout-shutdown-idle", "0")
 
 
 @pytest.fixture(scope="module")
 def served(app_dir):
-    with start_server(app="wsgi_app:app", app_dir=app_dir) as server:
+    with start_server(*BRIEF, app="wsgi_app:app", app_dir=app_dir) as server:
         yield server
 
 
@@ -40,7 +42,7 @@ def is_answered(server):
 
 
 def test_slow_uploads_take_no_threads(app_dir):
-    with start_server("--wsgi-threads", "2", app="wsgi_app:app", app_dir=app_dir) as server:
+    with start_server(*BRIEF, "--wsgi-threads", "2", app="wsgi_app:app", app_dir=app_dir) as server:
         clients = begin_uploads(server, 6, post(), b"x" * 10)
         assert is_answered(server)
         assert "called: /read" not in server.log
@@ -50,7 +52,7 @@ def test_slow_uploads_take_no_threads(app_dir):
 @pytest.mark.parametrize("more", ["", "Expect: 100-continue\r\n"], ids=["", "expect"])
 def test_slow_uploads_that_are_not_read_ahead_leave_half_of_the_threads(app_dir, more):
     with start_server(
-        "--wsgi-threads", "4", "--wsgi-read-ahead", "1k", app="wsgi_app:app", app_dir=app_dir
+        *BRIEF, "--wsgi-threads", "4", "--wsgi-read-ahead", "1k", app="wsgi_app:app", app_dir=app_dir
     ) as server:
         clients = begin_uploads(server, 6, post(length=200_000, more=more), b"x" * 2000)
         server.wait_for_log("called: /read", count=2)
@@ -86,7 +88,7 @@ def test_a_client_that_leaves_while_its_content_comes_takes_no_thread(served, le
 
 
 def test_a_client_that_leaves_while_the_application_reads(app_dir, leave):
-    with start_server("--wsgi-read-ahead", "0", app="wsgi_app:app", app_dir=app_dir) as server:
+    with start_server(*BRIEF, "--wsgi-read-ahead", "0", app="wsgi_app:app", app_dir=app_dir) as server:
         client = server.client()
         client.send(post() + b"x" * 10)
         server.wait_for_log("called: /read")

@@ -1,5 +1,6 @@
 """A WSGI application whose steps the test sees in the server's log, and lets go on by /go."""
 
+import os
 import threading
 import time
 
@@ -8,13 +9,13 @@ go = threading.Event()
 
 def app(environ, start_response):
     path = environ["PATH_INFO"]
-    print("called:", path, flush=True)
+    say(f"called: {path}")
     if path == "/go":
         go.set()
     content = b""
     if path.startswith("/read"):
         content = environ["wsgi.input"].read()
-        print("read:", len(content), flush=True)
+        say(f"read: {len(content)}")
     if path.endswith("/wait"):
         wait()
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -25,9 +26,13 @@ def app(environ, start_response):
     return [b"%d octets" % len(content)]
 
 
+def say(line):
+    os.write(1, f"{line}\n".encode())  # as a whole, from whichever thread
+
+
 def wait():
     go.clear()
-    print("waiting", flush=True)
+    say("waiting")
     go.wait(10)
 
 
@@ -45,4 +50,4 @@ def endless():
             time.sleep(0.01)
             yield b"tick"
     finally:
-        print("stream closed", flush=True)
+        say("stream closed")

@@ -129,13 +129,23 @@ class _Exchange:
             self.upload_ended()
 
     async def read_ahead(self) -> None:
-        """Take content until it has ended, or as much as may waits. Raises ClientDisconnected."""
+        """Take content until it has ended, or some is here and no more may be. Raises ClientDisconnected."""
         adapter = self.adapter
         most, all_most = adapter.read_ahead, adapter.read_ahead * READ_AHEAD_SHARES
-        while not self.incoming_ended and self.held_ahead < most and adapter.held_ahead < all_most:
-            count = await self.receive_content()
-            self.held_ahead += count
-            adapter.held_ahead += count
+        content: bytes | bytearray = b""
+        more = True
+        while more and (not content or (len(content) < most and adapter.held_ahead < all_most)):
+            piece, more = await self.receive_content()
+            if not content:
+                content = piece
+            else:
+                # One object, since those of a few octets each would take many times their size.
+                if not isinstance(content, bytearray):
+                    content = bytearray(content)
+                content += piece
+            self.held_ahead += len(piece)
+            adapter.held_ahead += len(piece)
+        self.put_content(content, more)
 
     def upload_ended(self) -> None:
         """The request's thread waits for no more content, whatever else it does."""
@@ -208,7 +218,7 @@ class _Exchange:
                     self.room.clear()
                 if full:
                     await self.room.wait()
-                await self.receive_content()
+                self.put_content(*await self.receive_content())
             self.upload_ended()
             while self.streaming:
                 message = await self.receive()
@@ -218,19 +228,21 @@ class _Exchange:
         except Exception as error:
             self.abandon(error)
 
-    async def receive_content(self) -> int:
-        """Take one message of the request's content; returns its size. Raises ClientDisconnected."""
+    async def receive_content(self) -> tuple[bytes, bool]:
+        """The next piece of the request's content, and whether more comes. Raises ClientDisconnected."""
         message = await self.receive()
         if message["type"] == "http.disconnect":
             raise _ClientGone("the client has gone")
-        body: bytes = message.get("body", b"")
+        return message.get("body", b""), message.get("more_body", False)
+
+    def put_content(self, content: bytes | bytearray, more: bool) -> None:
+        """Hand content to the thread."""
         with self.changed:
-            if body:
-                self.incoming.append(memoryview(body))
-                self.incoming_size += len(body)
-            self.incoming_ended = not message.get("more_body", False)
+            if content:
+                self.incoming.append(memoryview(content))
+                self.incoming_size += len(content)
+            self.incoming_ended = not more
             self.changed.notify_all()
-        return len(body)
 
     def client_hung_up(self) -> None:
         """It has ended its side of the connection, and may read on: what finds out is the server's send.
