@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from tidegate.cli.hints import hint
 from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables, value_of
 from tidegate.config import OPTIONS, Config, ConfigError, Option
 from tidegate.config.option import Flag, did_you_mean
@@ -28,6 +29,7 @@ CONFIGURATION: Final = 2
 APPLICATION: Final = 3
 SHUTDOWN: Final = 1
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+HELP: Final = ["-h", "--help"]
 THREADS_TIMEOUT: Final = 2.0  # seconds
 
 
@@ -68,7 +70,7 @@ def run(app: Any, **options: Any) -> None:
     for name, value in options.items():
         known = name if name in OPTIONS else names.get(name, name)
         if known not in OPTIONS and known != "config":
-            raise TypeError(f'run() has no option "{name}"{did_you_mean(name, OPTIONS)}')
+            raise TypeError(f'run() has no option "{name}"{hint(name) or did_you_mean(name, OPTIONS)}')
         given[known] = value
     if isinstance(app, str):
         given["app"] = app
@@ -164,7 +166,8 @@ def check(config: Config) -> None:
     if config.workers.count is None and not config.reload:
         for option in OPTIONS.values():
             if option.path[0] == "workers" and value_of(config, option) != option.default:
-                raise ConfigError(f"{option.flag}: it is a supervisor's to do: give --workers too, 1 or more")
+                named = ", ".join((option.flag, *(f"--{each.replace('_', '-')}" for each in option.aliases)))
+                raise ConfigError(f"{named}: it is a supervisor's to do: give --workers too, 1 or more")
     config.tls.check()
     config.edge.check()
     if any(config.scheme_of(bind) == "https" for bind in config.binds):
@@ -270,6 +273,10 @@ def _command(arguments: Sequence[str]) -> int:
             raise ConfigError(
                 "there is no application: give it as module:attribute, such as: tidegate main:app"
             )
+    except click.NoSuchOption as error:
+        known = hint(error.option_name)
+        message = f"No such option '{error.option_name}'{known}" if known else error.format_message()
+        return _fail(f"{message} (see tidegate --help)", CONFIGURATION)
     except click.ClickException as error:
         return _fail(f"{error.format_message()} (see tidegate --help)", CONFIGURATION)
     except ConfigError as error:
@@ -316,7 +323,7 @@ def _click_command() -> "click.Command":
         "TOML (as limit-head in [tool.tidegate] of pyproject.toml, or in --config FILE). The command line "
         "wins over the environment, the environment over TOML. tidegate dev-cert writes a certificate for "
         "development.",
-        context_settings={"max_content_width": 110},
+        context_settings={"max_content_width": 110, "help_option_names": HELP},
     )
 
 
