@@ -2,10 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.support.admin import Observed, observed, value
 from tests.support.process import eventually, run_command
+from tidegate.config import Config, Logging
+from tidegate.supervisor.channel import Channel, Start
 
 HERE = Path(__file__).parent
 SUPPORT = HERE.parent / "support"
@@ -103,6 +107,38 @@ def test_failures_to_start_are_json_too(tmp_path: Path) -> None:
         server.signal(9)
         server.wait()
     assert any("ZeroDivisionError" in str(line.get("exception")) for line in every_line_is_json(log))
+
+
+def test_a_worker_without_a_supervisor_says_so_in_json(tmp_path: Path) -> None:
+    """The supervisor is killed before its worker, which has yet to set up logging, looks."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(30)\n")
+    config = Config(app="slow:app", app_dir=str(tmp_path), logging=Logging(format="json"))
+    ours, theirs = Channel.pair()
+    with theirs:
+        ours.send(Start(config, sys.path, "worker 1", []))
+        ours.close()
+        ended = subprocess.run(
+            [sys.executable, "-m", "tidegate.cli.child", "worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ended.returncode == 130
+    (line,) = every_line_is_json(ended.stdout + ended.stderr)
+    assert (line["level"], line["message"]) == ("warning", "The supervisor has gone")
+
+
+def test_what_cannot_be_raised_is_json(tmp_path: Path) -> None:
+    (tmp_path / "unraisable.py").write_text(
+        "class Broken:\n    def __del__(self): raise LookupError('in a destructor')\nBroken()\n"
+    )
+    ended = run_command("--port", "0", "--log-format", "json", "--app-dir", str(tmp_path), "unraisable:app")
+    first, last = every_line_is_json(ended.stderr)
+    assert "Broken.__del__" in str(first["message"])
+    assert "LookupError: in a destructor" in str(first["exception"])
+    assert "has no attribute" in str(last["message"])
 
 
 def test_counting_and_logging_together() -> None:

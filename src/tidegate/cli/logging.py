@@ -108,7 +108,7 @@ def log_all_as_json() -> None:
     """In a process of ours: what no logger of the user's takes comes as JSON too.
 
     That is what loggers without a handler would write as text (warnings and worse), Python's warnings, and exceptions
-    that nobody caught.
+    that nobody caught or could catch.
     """
     last = logging.StreamHandler(sys.stderr)
     last.setLevel(logging.WARNING)
@@ -130,7 +130,12 @@ def log_all_as_json() -> None:
             found = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
             error.error("An exception in thread %s", name, exc_info=found)
 
+    def unraisable(found: Any) -> None:
+        message = f"{found.err_msg or 'Exception ignored in'}: {found.object!r}"
+        error.error("%s", message, exc_info=(found.exc_type, found.exc_value, found.exc_traceback))
+
     sys.excepthook = uncaught
+    sys.unraisablehook = unraisable
     threading.excepthook = uncaught_in_thread
 
 

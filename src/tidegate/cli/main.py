@@ -78,7 +78,7 @@ def run(app: Any, **options: Any) -> None:
         config, _ = load_config(given, os.environ, _cwd(), origin="run()")
         check(config)
     except ConfigError as error:
-        sys.exit(_fail(error, CONFIGURATION))
+        sys.exit(fail(error, CONFIGURATION))
     code = start(app, config, lambda: load_config(given, os.environ, _cwd(), origin="run()")[0])
     if code:
         sys.exit(code)
@@ -96,7 +96,7 @@ def start(app: Any, config: Config, load: "Callable[[], Config] | None" = None) 
             return _supervise(app, config, load)
         return _serve_alone(app, config)
     except (ConfigError, BindError) as error:
-        return _fail(error, CONFIGURATION)
+        return fail(error, CONFIGURATION)
 
 
 def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, **options: Any) -> int:
@@ -121,17 +121,17 @@ def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, 
         else:
             run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
     except (ConfigError, BindError) as error:
-        return _fail(error, CONFIGURATION)
+        return fail(error, CONFIGURATION)
     except LoadError as error:
         if logs_json():
             log_traceback(str(error), error.traceback)
             return APPLICATION
         sys.stderr.write(error.traceback or "")
-        return _fail(error, APPLICATION)
+        return fail(error, APPLICATION)
     except StartupError as error:
-        return _fail(error, APPLICATION)
+        return fail(error, APPLICATION)
     except ShutdownError as error:
-        return _fail(error, SHUTDOWN)
+        return fail(error, SHUTDOWN)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -276,11 +276,11 @@ def _command(arguments: Sequence[str]) -> int:
     except click.NoSuchOption as error:
         known = hint(error.option_name)
         message = f"No such option '{error.option_name}'{known}" if known else error.format_message()
-        return _fail(f"{message} (see tidegate --help)", CONFIGURATION)
+        return fail(f"{message} (see tidegate --help)", CONFIGURATION)
     except click.ClickException as error:
-        return _fail(f"{error.format_message()} (see tidegate --help)", CONFIGURATION)
+        return fail(f"{error.format_message()} (see tidegate --help)", CONFIGURATION)
     except ConfigError as error:
-        return _fail(error, CONFIGURATION)
+        return fail(error, CONFIGURATION)
     return start(config.app, config, lambda: load_config(given, os.environ, _cwd())[0])
 
 
@@ -362,7 +362,7 @@ def _cwd() -> "Path":
     return Path.cwd()
 
 
-def _fail(error: Exception | str, code: int) -> int:
+def fail(error: Exception | str, code: int) -> int:
     from tidegate.cli.logging import log_traceback, logs_json
 
     if logs_json():
