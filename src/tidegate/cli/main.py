@@ -76,6 +76,7 @@ def run(app: Any, **options: Any) -> None:
         given["app"] = app
     try:
         config, _ = load_config(given, os.environ, _cwd(), origin="run()")
+        log_failures(config)
         check(config)
     except ConfigError as error:
         sys.exit(fail(error, CONFIGURATION))
@@ -143,6 +144,14 @@ def load_environment(config: Config) -> None:
         from importlib import import_module
 
         import_module("dotenv").load_dotenv(config.env_file)
+
+
+def log_failures(config: Config) -> None:
+    """Where the log is to be JSON, what is found wrong from here on is to be too."""
+    if config.logging.format == "json" and config.logging.config is None:
+        from tidegate.cli.logging import set_up_logging
+
+        set_up_logging(config.logging)
 
 
 def check(config: Config) -> None:
@@ -263,6 +272,8 @@ def _command(arguments: Sequence[str]) -> int:
         if only_print:
             print(describe(config, origins), end="")
             return 0
+        if not only_check:
+            log_failures(config)
         check(config)
         if only_check:
             for name in unknown_variables(os.environ):
