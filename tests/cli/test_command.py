@@ -346,7 +346,7 @@ def test_help_has_every_option_in_its_group(capsys: pytest.CaptureFixture[str]) 
     for line in text.splitlines():
         if match := re.fullmatch(r"(\w+):", line):
             group = match[1]
-        elif match := re.match(r"  (APP|--[\w-]+)", line):
+        elif match := re.match(r"  (?:-h, )?(APP|--[\w-]+)", line):
             found[match[1]] = group
     for option in OPTIONS.values():
         assert found.pop(option.flag) == option.group

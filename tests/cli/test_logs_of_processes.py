@@ -2,11 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tests.support.admin import Observed, observed, value
 from tests.support.process import eventually, run_command
+from tidegate.config import Config, Logging
+from tidegate.supervisor.channel import Channel, Start
 
 HERE = Path(__file__).parent
 SUPPORT = HERE.parent / "support"
@@ -95,6 +99,11 @@ def test_failures_to_start_are_json_too(tmp_path: Path) -> None:
     assert ended.returncode == 3
     (line,) = every_line_is_json(ended.stderr)
     assert "ZeroDivisionError" in str(line["exception"])
+    for wrong in (["--ssl-certfile", "/not/there"], ["--recycle-requests", "9"]):
+        ended = run_command(*arguments, *wrong)
+        assert ended.returncode == 2
+        (line,) = every_line_is_json(ended.stderr)
+        assert wrong[0] in str(line["message"])
     server = Observed(["--workers", "1", *arguments], {})
     try:
         server.wait_for_log("ZeroDivisionError", 20)
@@ -104,6 +113,38 @@ def test_failures_to_start_are_json_too(tmp_path: Path) -> None:
         server.signal(9)
         server.wait()
     assert any("ZeroDivisionError" in str(line.get("exception")) for line in every_line_is_json(log))
+
+
+def test_a_worker_without_a_supervisor_says_so_in_json(tmp_path: Path) -> None:
+    """The supervisor is killed before its worker, which has yet to set up logging, looks."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(30)\n")
+    config = Config(app="slow:app", app_dir=str(tmp_path), logging=Logging(format="json"))
+    ours, theirs = Channel.pair()
+    with theirs:
+        ours.send(Start(config, sys.path, "worker 1", []))
+        ours.close()
+        ended = subprocess.run(
+            [sys.executable, "-m", "tidegate.cli.child", "worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ended.returncode == 130
+    lines = every_line_is_json(ended.stdout + ended.stderr)
+    assert ("warning", "The supervisor has gone") in [(line["level"], line["message"]) for line in lines]
+
+
+def test_what_cannot_be_raised_is_json(tmp_path: Path) -> None:
+    (tmp_path / "unraisable.py").write_text(
+        "class Broken:\n    def __del__(self): raise LookupError('in a destructor')\nBroken()\n"
+    )
+    ended = run_command("--port", "0", "--log-format", "json", "--app-dir", str(tmp_path), "unraisable:app")
+    first, last = every_line_is_json(ended.stderr)
+    assert "Broken.__del__" in str(first["message"])
+    assert "LookupError: in a destructor" in str(first["exception"])
+    assert "has no attribute" in str(last["message"])
 
 
 def test_counting_and_logging_together() -> None:

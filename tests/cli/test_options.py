@@ -14,7 +14,7 @@ SETTINGS = Path(__file__).parents[2] / "docs" / "settings.md"
 OTHER = {
     "app": "main:app", "app_dir": "src", "factory": "true", "interface": "wsgi", "lifespan": "off",
     "loop": "asyncio", "env_file": ".env", "root_path": "/api", "wsgi_threads": "7",
-    "cancel_on_disconnect": "1.5",
+    "wsgi_read_ahead": "9k",    "cancel_on_disconnect": "1.5",
     "bind": "[::1]:9", "host": "::1", "port": "9", "uds": "/run/x", "fd": "5", "backlog": "9",
     "server_header": "false", "date_header": "false", "header": "x-a: b", "early_hints_http1": "all",
     "http2": "false", "h2c": "false", "h2c_upgrade": "true",

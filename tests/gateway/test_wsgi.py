@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 import time
+import tracemalloc
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.asgi import Exchange, http_scope
 from tidegate.gateway.wsgi import WSGIApplication
+from tidegate.http.errors import ClientDisconnected
 
 TEXT = [("Content-Type", "text/plain")]
 
@@ -92,7 +94,7 @@ def test_the_variables_of_the_request():
         "HTTP_X_NAME": "caf\xe9",
         "SERVER_NAME": "192.0.2.1",
         "SERVER_PORT": "443",
-        "SERVER_PROTOCOL": "HTTP/2",
+        "SERVER_PROTOCOL": "HTTP/2.0",
         "REMOTE_ADDR": "192.0.2.7",
         "REMOTE_PORT": "50123",
         "wsgi.version": (1, 0),
@@ -120,6 +122,25 @@ def test_the_variables_of_the_request():
 )
 def test_root_path_becomes_script_name(root_path, path, script_name, path_info):
     environ = environ_of(http_scope(path=path, root_path=root_path))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
+
+
+@pytest.mark.parametrize(
+    ("raw_path", "path", "script_name", "path_info"),
+    [
+        (b"/%ff", "/\ufffd", "/app", "/\xff"),  # raw_path without root_path, as received
+        (b"/app/%ff", "/\ufffd", "/app", "/\xff"),  # and with it
+        (b"/%61pp/a%2fb%ff", "/a/b\ufffd", "/app", "/a/b\xff"),
+        (b"/%ff%C3%A9\xc3\xa9", "/\ufffd\u00e9\u00e9", "/app", "/\xff\xc3\xa9\xc3\xa9"),
+        (b"/%EF%BF%BD", "/\ufffd", "/app", "/\xef\xbf\xbd"),
+        (b"/other", "/\ufffd", "/app", "/\xef\xbf\xbd"),  # a middleware has changed path alone
+        (b"", "/\ufffd", "/app", "/\xef\xbf\xbd"),
+        (None, "/\ufffd", "/app", "/\xef\xbf\xbd"),
+    ],
+)
+def test_path_info_is_octets(raw_path, path, script_name, path_info):
+    # PEP 3333, "Unicode Issues"; ASGI www, "HTTP Connection Scope": raw_path may be None
+    environ = environ_of(http_scope(path="/app" + path, root_path="/app", raw_path=raw_path))
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (script_name, path_info)
 
 
@@ -206,6 +227,152 @@ def test_content_is_asked_for_only_when_it_is_read():
     assert call(app, http_scope("POST", headers=[(b"expect", b"100-continue")]), [b"x"]).received == 0
 
 
+UPLOAD = [(b"host", b"example.org"), (b"content-length", b"5")]
+
+
+def test_content_is_here_before_a_thread_is_taken():
+    called = threading.Event()
+
+    def app(environ, start_response):
+        called.set()
+        start_response("200 OK", TEXT)
+        return [environ["wsgi.input"].read()]
+
+    async def main():
+        exchange = Exchange(http_scope("POST", headers=UPLOAD), [])
+        task = asyncio.ensure_future(exchange.run(WSGIApplication(app, 1)))
+        for part, more in ((b"he", True), (b"llo", False)):
+            await asyncio.sleep(0.02)
+            assert not called.is_set()
+            exchange.incoming.put_nowait({"type": "http.request", "body": part, "more_body": more})
+        await asyncio.wait_for(task, 10)
+        assert exchange.body == b"hello"
+
+    asyncio.run(main())
+
+
+def test_a_client_that_leaves_before_takes_no_thread():
+    async def main():
+        adapter = WSGIApplication(respond(), 1)
+        exchange = Exchange(http_scope("POST", headers=UPLOAD), [])
+        exchange.incoming.put_nowait({"type": "http.request", "body": b"he", "more_body": True})
+        exchange.disconnect()
+        with pytest.raises(ClientDisconnected):
+            await exchange.run(adapter)
+        assert not adapter.executor._threads
+        assert adapter.held_ahead == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("length", [[], [(b"content-length", b"0")]])
+def test_a_request_without_content_goes_straight_to_its_thread(length):
+    app = respond(headers=[("Content-Length", "1")])
+    assert call(app, http_scope(headers=length), []).received == 0
+
+
+@pytest.mark.parametrize(("read_ahead", "taken"), [(0, 1), (1, 1), (2500, 3), (10_000, 10)])
+def test_no_more_than_the_bound_is_read_ahead(read_ahead, taken):
+    async def main():
+        exchange = Exchange(http_scope("POST", headers=UPLOAD), [bytes(1000)] * 10)
+        received = []
+
+        def app(environ, start_response):
+            received.append(exchange.received)
+            start_response("200 OK", TEXT)
+            return [b"%d" % len(environ["wsgi.input"].read())]
+
+        await exchange.run(WSGIApplication(app, 1, read_ahead=read_ahead, high_water=2000))
+        assert received == [taken]
+        assert exchange.body == b"10000"
+
+    asyncio.run(main())
+
+
+def test_all_requests_together_read_ahead_no_more_than_64_times_the_bound():
+    async def main():
+        adapter = WSGIApplication(respond(), 1, read_ahead=1000)
+        begun = [Exchange(http_scope("POST", headers=UPLOAD), []) for _ in range(80)]
+        for exchange in begun:
+            exchange.incoming.put_nowait({"type": "http.request", "body": bytes(990), "more_body": True})
+        tasks = [asyncio.ensure_future(exchange.run(adapter)) for exchange in begun]
+        await asyncio.gather(*tasks[64:])
+        assert adapter.held_ahead == 64 * 990
+        assert not any(task.done() for task in tasks[:64])
+        for exchange in begun:
+            exchange.incoming.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        await asyncio.gather(*tasks)
+        assert adapter.held_ahead == 0
+
+    asyncio.run(main())
+
+
+def test_content_in_tiny_pieces_takes_no_more_than_its_size():
+    async def main():
+        exchange = Exchange(http_scope("POST", headers=UPLOAD), [])
+        task = asyncio.ensure_future(exchange.run(WSGIApplication(respond(), 1)))
+        await asyncio.sleep(0)
+        for _ in range(20_000):
+            exchange.incoming.put_nowait({"type": "http.request", "body": b"x", "more_body": True})
+        gc.collect()
+        tracemalloc.start()
+        while not exchange.incoming.empty():
+            await asyncio.sleep(0)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        task.cancel()
+        assert grown < 100_000
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("ending", ["content", "cancel"])
+def test_content_that_is_still_to_come_holds_half_of_the_threads(ending):
+    go_on = threading.Event()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/upload":
+            environ["wsgi.input"].read()
+            go_on.wait(10)
+        start_response("200 OK", TEXT)
+        return [b"x"]
+
+    async def main():
+        adapter = WSGIApplication(app, 4, read_ahead=0)
+        uploads = [Exchange(http_scope("POST", "/upload", headers=UPLOAD), []) for _ in range(5)]
+        for upload in uploads:
+            upload.incoming.put_nowait({"type": "http.request", "body": b"h", "more_body": True})
+        tasks = [asyncio.ensure_future(upload.run(adapter)) for upload in uploads]
+        while uploads[1].received < 2:
+            await asyncio.sleep(0.001)
+        assert (await Exchange(http_scope()).run(adapter)).body == b"x"
+        assert [upload.received for upload in uploads] == [2, 2, 1, 1, 1]
+        for task, upload in zip(tasks, uploads, strict=True):
+            if ending == "cancel":
+                task.cancel()
+            else:
+                upload.incoming.put_nowait({"type": "http.request", "body": b"ello", "more_body": False})
+        if ending == "content":
+            while uploads[3].received < 2:  # whoever has its content is no upload any more
+                await asyncio.sleep(0.001)
+        go_on.set()
+        await asyncio.wait(tasks, timeout=10)
+        assert all(task.done() for task in tasks)
+        assert adapter.uploads._value == 2
+
+    asyncio.run(main())
+
+
+def test_content_without_a_length_has_one_when_all_of_it_is_here():
+    scope = http_scope("POST", headers=[(b"transfer-encoding", b"chunked")])
+    environ = environ_of(scope, [b"he", b"llo"])
+    assert environ["CONTENT_LENGTH"] == "5"
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+    environ = environ_of(http_scope(http_version="2"), [b""])
+    assert "CONTENT_LENGTH" not in environ
+
+
 def test_an_upload_is_taken_no_faster_than_it_is_read():
     async def main():
         exchange = Exchange(http_scope("POST"), [bytes(1000)] * 200)
@@ -258,10 +425,12 @@ def test_reading_after_the_client_went_raises_and_is_no_error_of_the_application
         await asyncio.sleep(0.05)
         assert not task.done()
         exchange.disconnect()
-        await asyncio.wait_for(task, 10)
-        return exchange
+        with pytest.raises(ClientDisconnected) as told:
+            await asyncio.wait_for(task, 10)
+        assert exchange.sent == []
+        assert told.value is caught[0]
 
-    assert asyncio.run(main()).sent == []
+    asyncio.run(main())
     assert isinstance(caught[0], ConnectionResetError)
 
 
@@ -485,12 +654,60 @@ def test_a_server_whose_send_never_raises_is_heard_all_the_same():
     result = Result(endless())
 
     async def main():
-        exchange = Exchange(http_scope())
+        # ASGI www 2.4, "Disconnected Client": before it, send need not raise.
+        exchange = Exchange(http_scope(asgi={"version": "3.0", "spec_version": "2.3"}))
         task = asyncio.ensure_future(exchange.run(WSGIApplication(respond(body=result), 1)))
         while len(exchange.sent) < 3:
             await asyncio.sleep(0.001)
         exchange.incoming.put_nowait({"type": "http.disconnect"})
+        with pytest.raises(ClientDisconnected):
+            await asyncio.wait_for(task, 10)
+
+    asyncio.run(main())
+    assert result.closed.is_set()
+
+
+def test_a_client_that_ended_its_side_gets_the_rest_of_a_stream():
+    ended = threading.Event()
+
+    def app(environ, start_response):
+        start_response("200 OK", TEXT)
+        yield b"one "
+        ended.wait(10)
+        yield b"two"
+
+    async def main():
+        exchange = Exchange(http_scope())
+        task = asyncio.ensure_future(exchange.run(WSGIApplication(app, 1)))
+        while exchange.received < 2:
+            await asyncio.sleep(0.001)
+        exchange.incoming.put_nowait({"type": "http.disconnect"})
+        while not exchange.incoming.empty():
+            await asyncio.sleep(0.001)
+        ended.set()
         await asyncio.wait_for(task, 10)
+        assert exchange.body == b"one two"
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_has_nothing_to_send_ends_with_its_client():
+    def waiting():
+        yield b"first"
+        while True:
+            time.sleep(0.001)
+            yield b""
+
+    result = Result(waiting())
+
+    async def main():
+        exchange = Exchange(http_scope())
+        task = asyncio.ensure_future(exchange.run(WSGIApplication(respond(body=result), 1)))
+        while exchange.received < 2:
+            await asyncio.sleep(0.001)
+        exchange.incoming.put_nowait({"type": "http.disconnect"})
+        with pytest.raises(ClientDisconnected):
+            await asyncio.wait_for(task, 10)
 
     asyncio.run(main())
     assert result.closed.is_set()

@@ -49,6 +49,37 @@ def test_root_path_becomes_script_name(app_dir):
         assert response.body.replace(b"\n", b"") == b'{"script":"/app","url":"http://test/app/form"}'
 
 
+@pytest.fixture(scope="module")
+def django(app_dir):
+    with start_server("--interface", "wsgi", app="django_app:wsgi_app", app_dir=app_dir) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("target", "octets", "in_django"),
+    [
+        ("/octets/%ff", b"/octets/\xff", b"/octets/%FF"),
+        ("/octets/caf%C3%A9", b"/octets/caf\xc3\xa9", b"/octets/caf\xc3\xa9"),
+        ("/octets/a%2fb%", b"/octets/a/b%", b"/octets/a/b%"),
+        ("http://other.test/octets/%FE?q=%ff", b"/octets/\xfe", b"/octets/%FE"),
+    ],
+)
+def test_path_info_is_the_octets_of_the_path(flask, django, target, octets, in_django):
+    # PEP 3333, "Unicode Issues"
+    with flask.client() as client:
+        assert client.request("GET", target).body == octets
+    with django.client() as client:
+        assert client.request("GET", target).body == in_django
+
+
+def test_chunked_content_reaches_django(django):
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with django.client() as client:
+        client.send(head + b"5\r\nhello\r\n")
+        client.send(b"0\r\n\r\n")
+        assert client.read_response().body == b"hello"
+
+
 def test_an_endless_stream_does_not_prevent_exit(app_dir):
     with start_server("--timeout-graceful-shutdown", "1", app="flask_app:app", app_dir=app_dir) as server:
         with server.client() as client:

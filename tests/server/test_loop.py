@@ -11,7 +11,7 @@ import sys
 from tidegate.server.loop import loop_factory, run
 
 def interrupt(event, arguments):
-    if armed and event == "socket.__new__":
+    if armed and (event == "socket.__new__" or (event, arguments[:1]) == ("import", ("uvloop",))):
         armed.clear()
         raise KeyboardInterrupt
 
@@ -19,7 +19,8 @@ async def main():
     print("ran")
 
 armed = []
-loop_factory("uvloop")().close()
+if {imported}:
+    loop_factory("uvloop")().close()
 sys.addaudithook(interrupt)
 armed.append(True)
 try:
@@ -29,8 +30,11 @@ except KeyboardInterrupt:
 """
 
 
-def test_interrupted_before_it_began():
+@pytest.mark.parametrize("imported", ["True", "False"])
+def test_interrupted_before_it_began(imported):
     pytest.importorskip("uvloop")
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=30)
+    program = INTERRUPTED.replace("{imported}", imported)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
     assert "Traceback" not in done.stderr
+    assert "never awaited" not in done.stderr

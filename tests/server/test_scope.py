@@ -174,8 +174,11 @@ def test_root_path_is_part_of_path():
 
     with serving(app, root_path="/mounted") as server, server.client() as client:
         client.request("GET", "/page?x")
+        client.request("OPTIONS", "*")
     assert scopes[0]["root_path"] == "/mounted"
     assert scopes[0]["path"] == "/mounted/page"
+    # RFC 9112 §3.2.4: of the server as a whole
+    assert scopes[1]["path"] == "*"
 
 
 def test_on_a_unix_socket(tmp_path):

@@ -23,7 +23,7 @@ from tidegate.cli.logging import (
     reopen_log_files,
     set_up_logging,
 )
-from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, leave, load_environment, serve
+from tidegate.cli.main import APPLICATION, CONFIGURATION, INTERRUPTED, fail, leave, load_environment, serve
 from tidegate.config import ConfigError
 from tidegate.net.share import Share
 from tidegate.server.loader import LoadError, load_application
@@ -43,8 +43,13 @@ def work(connection: socket.socket, app: Any = None) -> int:
     prepare()
     try:
         start, descriptors = link.start()
-        sys.path[:] = start.search_path
         config = start.config
+        if config.logging.config is None:  # such a file may run anybody's code, for as long as that takes
+            set_up_logging(config.logging)
+            if logs_json():
+                log_all_as_json()
+        link.listen()
+        sys.path[:] = start.search_path
         set_title(f"{start.name} [{config.app}]")
         recorder = recorder_of(descriptors.pop()) if start.measured else None
         share = None
@@ -93,11 +98,9 @@ def fork_workers(connection: socket.socket) -> int:
             log_traceback(str(error), error.traceback)
             return APPLICATION
         sys.stderr.write(error.traceback or "")
-        print(f"tidegate: error: {error}", file=sys.stderr)
-        return APPLICATION
+        return fail(error, APPLICATION)
     except ConfigError as error:
-        print(f"tidegate: error: {error}", file=sys.stderr)
-        return CONFIGURATION
+        return fail(error, CONFIGURATION)
     except (EOFError, KeyboardInterrupt):
         return INTERRUPTED
     return 0 if forked is None else work(forked, app)

@@ -29,6 +29,7 @@ def dev_cert(arguments: Sequence[str]) -> int:
             ),
         ],
         callback=lambda names, directory: (names or NAMES, directory),
+        context_settings={"help_option_names": ["-h", "--help"]},
         help="Write a certificate for development that is for NAMEs (localhost, 127.0.0.1 and ::1), and the local CA "
         "that it is from. The CA is kept where there is one already.",
     )

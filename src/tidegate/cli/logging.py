@@ -32,8 +32,24 @@ BLOCK: Final = {character: escaped for character, escaped in LINE.items() if chr
 ENCODE: Final = json.JSONEncoder(default=str).encode
 
 
+class Timestamps:
+    """Moments in UTC, as RFC 3339 §5.6 writes them: not local time, which the application may change (Django does)."""
+
+    def __init__(self) -> None:
+        self._last = (-1, "")
+
+    def text(self, moment: float) -> str:
+        """`2026-01-31T12:00:00.123Z`, of `moment` in seconds since the epoch."""
+        second, fraction = divmod(int(moment * 1000), 1000)
+        known, text = self._last
+        if second != known:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._last = (second, text)
+        return f"{text}.{fraction:03d}Z"
+
+
 class TextFormatter(logging.Formatter):
-    """`2026-01-31 12:00:00 INFO message`, in local time; a traceback follows on lines of its own.
+    """`2026-01-31T12:00:00.123Z INFO message`; a traceback follows on lines of its own.
 
     Control characters are escaped, so that nothing that came from the network drives the terminal.
     """
@@ -41,21 +57,16 @@ class TextFormatter(logging.Formatter):
     def __init__(self, colors: bool = False) -> None:
         super().__init__()
         self._colors = colors
-        self._second = -1
-        self._time = ""
+        self._timestamps = Timestamps()
 
     def format(self, record: logging.LogRecord) -> str:
-        second = int(record.created)
-        if second != self._second:
-            self._time = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-            self._second = second
         level = record.levelname
         if self._colors:
             level = f"\x1b[{COLORS.get(level, '0')}m{level}\x1b[0m"
         message = record.getMessage()
         if not message.isprintable():
             message = message.translate(LINE)
-        line = f"{self._time} {level} {message}"
+        line = f"{self._timestamps.text(record.created)} {level} {message}"
         for block in _blocks(self, record):
             line += "\n" + block.translate(BLOCK)
         return line
@@ -65,11 +76,11 @@ class JSONFormatter(logging.Formatter):
     """One JSON object per line: time (UTC, RFC 3339), level, logger, message, exception where there is one,
     and the record's `fields` where it has them: the access log's atoms."""
 
+    timestamps = Timestamps()
+
     def format(self, record: logging.LogRecord) -> str:
-        seconds, fraction = divmod(int(record.created * 1000), 1000)
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         entry: dict[str, Any] = {
-            "time": f"{moment}.{fraction:03d}Z",
+            "time": self.timestamps.text(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -108,7 +119,7 @@ def log_all_as_json() -> None:
     """In a process of ours: what no logger of the user's takes comes as JSON too.
 
     That is what loggers without a handler would write as text (warnings and worse), Python's warnings, and exceptions
-    that nobody caught.
+    that nobody caught or could catch.
     """
     last = logging.StreamHandler(sys.stderr)
     last.setLevel(logging.WARNING)
@@ -130,7 +141,12 @@ def log_all_as_json() -> None:
             found = (arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
             error.error("An exception in thread %s", name, exc_info=found)
 
+    def unraisable(found: Any) -> None:
+        message = f"{found.err_msg or 'Exception ignored in'}: {found.object!r}"
+        error.error("%s", message, exc_info=(found.exc_type, found.exc_value, found.exc_traceback))
+
     sys.excepthook = uncaught
+    sys.unraisablehook = unraisable
     threading.excepthook = uncaught_in_thread
 
 

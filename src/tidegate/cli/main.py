@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from tidegate.cli.hints import hint
 from tidegate.cli.options import default_text, describe, flags, load_config, unknown_variables, value_of
 from tidegate.config import OPTIONS, Config, ConfigError, Option
 from tidegate.config.option import Flag, did_you_mean
@@ -28,6 +29,7 @@ CONFIGURATION: Final = 2
 APPLICATION: Final = 3
 SHUTDOWN: Final = 1
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+HELP: Final = ["-h", "--help"]
 THREADS_TIMEOUT: Final = 2.0  # seconds
 
 
@@ -68,15 +70,16 @@ def run(app: Any, **options: Any) -> None:
     for name, value in options.items():
         known = name if name in OPTIONS else names.get(name, name)
         if known not in OPTIONS and known != "config":
-            raise TypeError(f'run() has no option "{name}"{did_you_mean(name, OPTIONS)}')
+            raise TypeError(f'run() has no option "{name}"{hint(name) or did_you_mean(name, OPTIONS)}')
         given[known] = value
     if isinstance(app, str):
         given["app"] = app
     try:
         config, _ = load_config(given, os.environ, _cwd(), origin="run()")
+        log_failures(config)
         check(config)
     except ConfigError as error:
-        sys.exit(_fail(error, CONFIGURATION))
+        sys.exit(fail(error, CONFIGURATION))
     code = start(app, config, lambda: load_config(given, os.environ, _cwd(), origin="run()")[0])
     if code:
         sys.exit(code)
@@ -94,7 +97,7 @@ def start(app: Any, config: Config, load: "Callable[[], Config] | None" = None) 
             return _supervise(app, config, load)
         return _serve_alone(app, config)
     except (ConfigError, BindError) as error:
-        return _fail(error, CONFIGURATION)
+        return fail(error, CONFIGURATION)
 
 
 def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, **options: Any) -> int:
@@ -119,17 +122,17 @@ def serve(app: Any, config: Config, server_class: "type[Server] | None" = None, 
         else:
             run_loop((server_class or Server)(app, config, **options).serve(), config.loop)
     except (ConfigError, BindError) as error:
-        return _fail(error, CONFIGURATION)
+        return fail(error, CONFIGURATION)
     except LoadError as error:
         if logs_json():
             log_traceback(str(error), error.traceback)
             return APPLICATION
         sys.stderr.write(error.traceback or "")
-        return _fail(error, APPLICATION)
+        return fail(error, APPLICATION)
     except StartupError as error:
-        return _fail(error, APPLICATION)
+        return fail(error, APPLICATION)
     except ShutdownError as error:
-        return _fail(error, SHUTDOWN)
+        return fail(error, SHUTDOWN)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -141,6 +144,14 @@ def load_environment(config: Config) -> None:
         from importlib import import_module
 
         import_module("dotenv").load_dotenv(config.env_file)
+
+
+def log_failures(config: Config) -> None:
+    """Where the log is to be JSON, what is found wrong from here on is to be too."""
+    if config.logging.format == "json" and config.logging.config is None:
+        from tidegate.cli.logging import set_up_logging
+
+        set_up_logging(config.logging)
 
 
 def check(config: Config) -> None:
@@ -164,7 +175,8 @@ def check(config: Config) -> None:
     if config.workers.count is None and not config.reload:
         for option in OPTIONS.values():
             if option.path[0] == "workers" and value_of(config, option) != option.default:
-                raise ConfigError(f"{option.flag}: it is a supervisor's to do: give --workers too, 1 or more")
+                named = ", ".join((option.flag, *(f"--{each.replace('_', '-')}" for each in option.aliases)))
+                raise ConfigError(f"{named}: it is a supervisor's to do: give --workers too, 1 or more")
     config.tls.check()
     config.edge.check()
     if any(config.scheme_of(bind) == "https" for bind in config.binds):
@@ -260,6 +272,8 @@ def _command(arguments: Sequence[str]) -> int:
         if only_print:
             print(describe(config, origins), end="")
             return 0
+        if not only_check:
+            log_failures(config)
         check(config)
         if only_check:
             for name in unknown_variables(os.environ):
@@ -270,10 +284,14 @@ def _command(arguments: Sequence[str]) -> int:
             raise ConfigError(
                 "there is no application: give it as module:attribute, such as: tidegate main:app"
             )
+    except click.NoSuchOption as error:
+        known = hint(error.option_name)
+        message = f"No such option '{error.option_name}'{known}" if known else error.format_message()
+        return fail(f"{message} (see tidegate --help)", CONFIGURATION)
     except click.ClickException as error:
-        return _fail(f"{error.format_message()} (see tidegate --help)", CONFIGURATION)
+        return fail(f"{error.format_message()} (see tidegate --help)", CONFIGURATION)
     except ConfigError as error:
-        return _fail(error, CONFIGURATION)
+        return fail(error, CONFIGURATION)
     return start(config.app, config, lambda: load_config(given, os.environ, _cwd())[0])
 
 
@@ -316,7 +334,7 @@ def _click_command() -> "click.Command":
         "TOML (as limit-head in [tool.tidegate] of pyproject.toml, or in --config FILE). The command line "
         "wins over the environment, the environment over TOML. tidegate dev-cert writes a certificate for "
         "development.",
-        context_settings={"max_content_width": 110},
+        context_settings={"max_content_width": 110, "help_option_names": HELP},
     )
 
 
@@ -355,7 +373,7 @@ def _cwd() -> "Path":
     return Path.cwd()
 
 
-def _fail(error: Exception | str, code: int) -> int:
+def fail(error: Exception | str, code: int) -> int:
     from tidegate.cli.logging import log_traceback, logs_json
 
     if logs_json():

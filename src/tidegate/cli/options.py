@@ -7,6 +7,7 @@ docs/settings.md.
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from tidegate.cli.hints import hint
 from tidegate.config import OPTIONS, SECTIONS, Bind, Config, ConfigError, Option
 from tidegate.config.option import Flag, Secret, did_you_mean
 
@@ -144,7 +145,9 @@ def _toml_layers(file: str | None, cwd: "Path") -> Iterator[Layer]:
     for key, value in table.items():
         flat = key.replace("-", "_")
         if flat not in OPTIONS:
-            close = did_you_mean(key.replace("_", "-"), (option.key for option in OPTIONS.values()))
+            close = hint(key) or did_you_mean(
+                key.replace("_", "-"), (option.key for option in OPTIONS.values())
+            )
             raise ConfigError(f'{name}: "{key}" is not an option{close or ": see tidegate --help"}')
         values[flat] = value
     yield Layer(name, lambda option: option.key, values)

@@ -252,6 +252,11 @@ class Config(Section):
         "Path below which the application is mounted, as ASGI's root_path.",
     )
     wsgi_threads: int = option(40, Integer(1, 10_000), "Threads that run a WSGI application.")
+    wsgi_read_ahead: int = option(
+        2**20,
+        Size(0, 2**30),
+        "Request body that is read before a WSGI application gets a thread for it; in all 64 times this.",
+    )
     cancel_on_disconnect: float | None = option(
         None, Seconds(), "Cancel an application this long after its client has gone.", none="off"
     )

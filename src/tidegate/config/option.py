@@ -123,7 +123,9 @@ class Choice(Kind):
 
     def check(self, value: Any) -> None:
         if value not in self.values:
-            raise ValueError(f"{value!r} is not a choice: give {' or '.join(self.values)}")
+            close = did_you_mean(value, self.values) if isinstance(value, str) else ""
+            give = f"{close} Give" if close else ": give"
+            raise ValueError(f"{value!r} is not a choice{give} {' or '.join(self.values)}")
 
 
 class ForwardedField(Choice):

@@ -33,7 +33,7 @@ class Workers(Section):
     count: int | None = option(
         None,
         WorkerCount(),
-        "Serve with so many worker processes; `auto` is one for each processor.",
+        "Serve with so many worker processes; `auto`, or 0, is one for each processor.",
         name="workers",
         none="off",
     )

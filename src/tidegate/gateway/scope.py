@@ -68,8 +68,8 @@ class Peers:
         scope["asgi"] = {"version": "3.0", "spec_version": "2.5"}
         scope["http_version"] = head.http_version
         scope["method"] = head.method
-        # ASGI www 2.5: `path` includes root_path.
-        scope["path"] = root_path + head.path if root_path else head.path
+        # ASGI www 2.5: `path` includes root_path. The server as a whole (RFC 9112 §3.2.4) is below none.
+        scope["path"] = root_path + head.path if root_path and head.path != "*" else head.path
         scope["raw_path"] = head.raw_path
         scope["query_string"] = head.query_string
         scope["root_path"] = root_path

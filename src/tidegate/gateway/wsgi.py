@@ -1,9 +1,10 @@
 """WSGI applications (PEP 3333) as ASGI 3.0 applications, on any ASGI server.
 
 The application runs in a thread of a bounded pool of this adapter's own, so that it never competes with those
-who take threads from the loop's. Content streams both ways, and in each direction about `high_water` octets
-wait between the thread and the event loop. Requests that find no thread free wait in the pool's queue; how
-many may is the server's own concurrency limit.
+who take threads from the loop's. A request's content is read ahead of that, so that a client that sends slowly
+holds no thread; what is beyond `read_ahead` octets streams, as does the answer, and in each direction about
+`high_water` octets wait between the thread and the event loop. Requests that find no thread free wait in the
+pool's queue; how many may is the server's own concurrency limit.
 """
 
 import asyncio
@@ -18,10 +19,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
 from tidegate.asgi import Message, Receive, Scope, Send
+from tidegate.http.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -35,24 +38,33 @@ logger = logging.getLogger("tidegate.wsgi")
 
 STATUS = re.compile(r"[0-9]{3}( .*)?")
 LONGEST_LOG_LINE = 8192
+# What all requests together have read ahead, in times of what one may.
+READ_AHEAD_SHARES: Final = 64
 
 
 class WSGIApplication:
     """An ASGI 3.0 application over the WSGI callable `app`, run by at most `threads` threads at a time.
 
-    `high_water` (octets) bounds what waits between a thread and the event loop, in each direction. Exceptions
-    of the application propagate to the server. Raises ValueError where `threads` is not positive.
+    `high_water` (octets) bounds what waits between a thread and the event loop, in each direction; `read_ahead`
+    (octets) the content that a request has here before it takes a thread, for all requests together 64 times
+    that. Those that take a thread while content is still to come have half of the threads. Exceptions of the
+    application propagate to the server. Raises ValueError where `threads` is not positive.
     """
 
-    def __init__(self, app: WSGICallable, threads: int, high_water: int = 65536) -> None:
+    def __init__(
+        self, app: WSGICallable, threads: int, *, read_ahead: int = 2**20, high_water: int = 65536
+    ) -> None:
         self.app = app
         self.high_water = high_water
+        self.read_ahead = read_ahead
+        self.held_ahead = 0
         # The standard library's pool starts threads only as they are needed and ends them with this object.
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix="tidegate-wsgi")
+        self.uploads = asyncio.Semaphore(max(1, threads // 2))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _Exchange(self.app, scope, receive, send, self.high_water).respond(self.executor)
+            await _Exchange(self, scope, receive, send).respond()
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close"})
@@ -61,7 +73,7 @@ class WSGIApplication:
             raise NotImplementedError(f"a WSGI application takes no {scope['type']!r} scope")
 
 
-class _ClientGone(ConnectionResetError):
+class _ClientGone(ClientDisconnected, ConnectionResetError):
     """Raised out of the application's reads and writes; where the application lets it out, it is no error."""
 
 
@@ -71,23 +83,27 @@ class _Exchange:
     `changed` guards every attribute below it. Methods are marked with the side that calls them.
     """
 
-    def __init__(
-        self, app: WSGICallable, scope: Scope, receive: Receive, send: Send, high_water: int
-    ) -> None:
-        self.app = app
+    def __init__(self, adapter: WSGIApplication, scope: Scope, receive: Receive, send: Send) -> None:
+        self.adapter = adapter
         self.scope = scope
         self.receive = receive
         self.send = send
-        self.high_water = high_water
+        self.high_water = adapter.high_water
+        self.has_content, self.expects_continue = content_of(scope)
         self.loop = asyncio.get_running_loop()
         self.wake = asyncio.Event()
         self.room = asyncio.Event()
         self.pump: asyncio.Task[None] | None = None
+        self.is_upload = False
+        self.held_ahead = 0
         self.reading = False
+        self.streaming = False
         self.response = _Response(self)
 
         self.changed = threading.Condition()
         self.abandoned: BaseException | None = None
+        self.hung_up = False
+        self.forwarding = True
         self.finished = False
         self.error: BaseException | None = None
         self.outgoing: list[Message] = []
@@ -99,28 +115,67 @@ class _Exchange:
 
     # The event loop's side
 
-    async def respond(self, executor: ThreadPoolExecutor) -> None:
-        job = executor.submit(contextvars.copy_context().run, self.run)
+    async def respond(self) -> None:
+        try:
+            # Before the application reads, no 100 Continue is to be sent (RFC 9110 §10.1.1).
+            if self.has_content and not self.expects_continue:
+                await self.read_ahead()
+            if self.has_content and not self.incoming_ended:
+                await self.adapter.uploads.acquire()
+                self.is_upload = True
+            await self.run_in_thread()
+        finally:
+            self.adapter.held_ahead -= self.held_ahead
+            self.upload_ended()
+
+    async def read_ahead(self) -> None:
+        """Take content until it has ended, or some is here and no more may be. Raises ClientDisconnected."""
+        adapter = self.adapter
+        most, all_most = adapter.read_ahead, adapter.read_ahead * READ_AHEAD_SHARES
+        content: bytes | bytearray = b""
+        more = True
+        while more and (not content or (len(content) < most and adapter.held_ahead < all_most)):
+            piece, more = await self.receive_content()
+            if not content:
+                content = piece
+            else:
+                # One object, since those of a few octets each would take many times their size.
+                if not isinstance(content, bytearray):
+                    content = bytearray(content)
+                content += piece
+            self.held_ahead += len(piece)
+            adapter.held_ahead += len(piece)
+        self.put_content(content, more)
+
+    def upload_ended(self) -> None:
+        """The request's thread waits for no more content, whatever else it does."""
+        if self.is_upload:
+            self.is_upload = False
+            self.adapter.uploads.release()
+
+    async def run_in_thread(self) -> None:
+        job = self.adapter.executor.submit(contextvars.copy_context().run, self.run)
         try:
             await self.forward()
         except asyncio.CancelledError as reason:
-            self.abandon(reason)
+            self.stop_forwarding(reason)
             job.cancel()
             raise
         except Exception as reason:
             # Out of the server's send: the client has gone, or the message was refused. The request counts as
             # running, to the server too, until its thread is free again.
-            self.abandon(reason)
+            self.stop_forwarding(reason)
             await self.thread_finished()
             self.error = None
             raise
         finally:
-            self.abandon(_ClientGone("the request has ended"))  # for threads that the application left behind
+            # For threads that the application left behind.
+            self.stop_forwarding(_ClientGone("the request has ended"))
             if self.pump is not None:
                 self.pump.cancel()
         error, self.error = self.error, None
         try:
-            if error is not None and not isinstance(error, _ClientGone):
+            if error is not None:
                 raise error
         finally:
             del error  # it leads back to this frame
@@ -146,37 +201,63 @@ class _Exchange:
                     self.changed.notify_all()
             if finished:
                 return
-            if message.get("more_body", True) and not self.expects_continue():
+            if message.get("more_body") and not self.expects_continue:
+                self.streaming = True
                 self.start_pump()  # to hear of the client's going between two blocks of a stream
 
-    def expects_continue(self) -> bool:
-        return any(name == b"expect" for name, _ in self.scope["headers"])
-
     def start_pump(self) -> None:
-        if self.pump is None and self.abandoned is None:
-            self.pump = self.loop.create_task(self.receive_content())
+        if (self.pump is None or self.pump.done()) and self.abandoned is None:
+            self.pump = self.loop.create_task(self.pump_content())
 
-    async def receive_content(self) -> None:
-        """Bring the request's content to the thread; its first call is what sends a 100 Continue."""
+    async def pump_content(self) -> None:
+        """Bring the request's content to the thread; its first call of receive is what sends a 100 Continue."""
         try:
-            while True:
-                message = await self.receive()
-                if message["type"] == "http.disconnect":
-                    self.abandon(_ClientGone("the client has gone"))
-                    return
-                body: bytes = message.get("body", b"")
+            while not self.incoming_ended:
                 with self.changed:
-                    if body:
-                        self.incoming.append(memoryview(body))
-                        self.incoming_size += len(body)
-                    self.incoming_ended = not message.get("more_body", False)
                     full = self.incoming_size >= self.high_water
                     self.room.clear()
-                    self.changed.notify_all()
                 if full:
                     await self.room.wait()
+                self.put_content(*await self.receive_content())
+            self.upload_ended()
+            while self.streaming:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    self.client_hung_up()
+                    return
         except Exception as error:
             self.abandon(error)
+
+    async def receive_content(self) -> tuple[bytes, bool]:
+        """The next piece of the request's content, and whether more comes. Raises ClientDisconnected."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone("the client has gone")
+        return message.get("body", b""), message.get("more_body", False)
+
+    def put_content(self, content: bytes | bytearray, more: bool) -> None:
+        """Hand content to the thread."""
+        with self.changed:
+            if content:
+                self.incoming.append(memoryview(content))
+                self.incoming_size += len(content)
+            self.incoming_ended = not more
+            self.changed.notify_all()
+
+    def client_hung_up(self) -> None:
+        """It has ended its side of the connection, and may read on: what finds out is the server's send.
+
+        Those of servers before ASGI www 2.4 ("Disconnected Client") do not tell.
+        """
+        version = self.scope["asgi"].get("spec_version", "2.0")
+        if tuple(map(int, version.split("."))) >= (2, 4):
+            self.hung_up = True
+        else:
+            self.abandon(_ClientGone("the client has gone"))
+
+    def stop_forwarding(self, reason: BaseException) -> None:
+        self.forwarding = False
+        self.abandon(reason)
 
     def abandon(self, reason: BaseException) -> None:
         """Let the thread's next read or write raise: nobody is there for its answer."""
@@ -195,9 +276,7 @@ class _Exchange:
 
     def run(self) -> None:
         try:
-            result = self.app(
-                make_environ(self.scope, io.BufferedReader(_Content(self))), self.response.start
-            )
+            result = self.adapter.app(self.environ(), self.response.start)
             try:
                 self.response.send_all(result)
             finally:
@@ -208,6 +287,15 @@ class _Exchange:
             self.error = error
         self.finished = True
         self.call_loop(self.wake.set)
+
+    def environ(self) -> Environ:
+        size = self.incoming_size if self.incoming_ended else 0
+        environ = make_environ(self.scope, io.BufferedReader(_Content(self)))
+        if size and "CONTENT_LENGTH" not in environ:
+            # All of it is here: for those who read CONTENT_LENGTH octets, chunks have become a length.
+            environ["CONTENT_LENGTH"] = str(size)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+        return environ
 
     def put(self, message: Message) -> None:
         """Hand a message to the event loop; waits while the client is not keeping up."""
@@ -224,15 +312,17 @@ class _Exchange:
             self.call_loop(self.wake.set)
 
     def drain(self) -> None:
-        """Wait until the event loop has sent every message."""
+        """Wait until the event loop has sent every message, or sends no more."""
         with self.changed:
-            while self.unsent and self.abandoned is None:
+            while self.unsent and self.forwarding:
                 self.changed.wait()
 
     def read_into(self, buffer: memoryview) -> int:
         """Take some of the request's content; waits for it. 0 is its end."""
-        if not self.reading:
+        with self.changed:
+            start_pump = not self.reading and not self.incoming_ended
             self.reading = True
+        if start_pump:
             self.call_loop(self.start_pump)
         with self.changed:
             while not self.incoming and not self.incoming_ended and self.abandoned is None:
@@ -304,6 +394,8 @@ class _Response:
         if self.exchange.abandoned is not None:
             raise self.exchange.abandoned
         if not data:
+            if self.exchange.hung_up:
+                raise _ClientGone("the client has gone")
             return
         if self.remaining is not None:
             if len(data) > self.remaining:
@@ -394,23 +486,21 @@ def make_environ(scope: Scope, content: io.BufferedReader) -> Environ:
 
     Strings are native strings holding one octet per character, as PEP 3333 asks ("A Note On String Types").
     """
-    # ASGI www, "HTTP Connection Scope": path includes root_path (not with every server).
-    root_path = scope.get("root_path", "").rstrip("/")
-    path = scope["path"]
-    if root_path and (path == root_path or path.startswith(root_path + "/")):
-        path = path[len(root_path) :]
+    root, path = paths_of(scope)
     secure = scope.get("scheme", "http") == "https"
     host, port = scope.get("server") or (None, None)
     if port is None:  # a Unix socket, or unknown: PEP 3333 wants both all the same
         host, port = "localhost", 443 if secure else 80
+    version = scope["http_version"]
     environ: Environ = {
         "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": native(root_path),
-        "PATH_INFO": native(path),
+        "SCRIPT_NAME": root.decode("latin-1"),
+        "PATH_INFO": path.decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": str(port),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        # RFC 3875 §4.1.16 wants both digits, where ASGI has "2".
+        "SERVER_PROTOCOL": f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "https" if secure else "http",
         "wsgi.input": content,
@@ -440,5 +530,37 @@ def make_environ(scope: Scope, content: io.BufferedReader) -> Environ:
     return environ
 
 
-def native(text: str) -> str:
-    return text.encode("utf-8").decode("latin-1")
+def paths_of(scope: Scope) -> tuple[bytes, bytes]:
+    """SCRIPT_NAME and PATH_INFO, decoded (RFC 3875 §4.1.13, §4.1.5), octet by octet (PEP 3333, "Unicode Issues")."""
+    root_path = scope.get("root_path", "").rstrip("/")
+    path = scope["path"]
+    root = root_path.encode("utf-8")
+    octets = path.encode("utf-8")
+    if "\ufffd" in path:
+        # What is no UTF-8 was replaced; raw_path has it. Whether root_path begins that, servers differ about, and
+        # it is another path's where a middleware has changed this one.
+        raw = unquote_to_bytes(scope.get("raw_path") or b"")
+        text = raw.decode("utf-8", "replace")
+        if text == path:
+            octets = raw
+        elif root_path + text == path:
+            octets = root + raw
+    # ASGI www, "HTTP Connection Scope": path includes root_path (not with every server).
+    if root and (octets == root or octets.startswith(root + b"/")):
+        octets = octets[len(root) :]
+    return root, octets
+
+
+def content_of(scope: Scope) -> tuple[bool, bool]:
+    """Whether the request may have content, and whether its client waits for a 100 Continue before it sends it."""
+    # RFC 9112 §6.3: HTTP/1.1 says by these fields that there is some; later versions need not.
+    has_content = scope["http_version"] not in ("1.0", "1.1")
+    expects_continue = False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            has_content = value != b"0"
+        elif name == b"transfer-encoding":
+            has_content = True
+        elif name == b"expect":
+            expects_continue = True
+    return has_content, expects_continue

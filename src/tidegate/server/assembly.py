@@ -44,7 +44,7 @@ def make_application(app: Any, config: Config) -> ASGIApplication:
     if interface == "wsgi":
         from tidegate.gateway.wsgi import WSGIApplication
 
-        app = WSGIApplication(app, config.wsgi_threads)
+        app = WSGIApplication(app, config.wsgi_threads, read_ahead=config.wsgi_read_ahead)
     elif interface == "asgi2":
         app = ASGI2Application(app)
     if config.observability.otel:

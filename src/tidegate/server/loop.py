@@ -25,7 +25,11 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 def run(main: Coroutine[Any, Any, None], loop_name: str) -> None:
     """Run `main` to its end in a new loop of this name."""
-    loop = loop_factory(loop_name)()
+    try:
+        loop = loop_factory(loop_name)()
+    except BaseException:
+        main.close()  # or Python warns that nobody awaited it
+        raise
     # Not asyncio.Runner, whose SIGINT handler cannot interrupt an application that blocks while it is imported,
     # and which waits for ever for a task that does not end when it is cancelled.
     try:
@@ -34,7 +38,9 @@ def run(main: Coroutine[Any, Any, None], loop_name: str) -> None:
     finally:
         with _signals_ignored():
             # Interrupted before it began, uvloop takes itself for running ever after: there is nothing to clean up.
-            if not loop.is_running():
+            if loop.is_running():
+                main.close()
+            else:
                 _clean_up(loop)
                 asyncio.set_event_loop(None)
                 loop.close()

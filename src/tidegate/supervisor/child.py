@@ -75,14 +75,17 @@ class Link:
         self._main = threading.main_thread().ident or 0
 
     def start(self) -> tuple[Start, list[int]]:
-        """Wait for what the worker begins with; then listen to what follows. Raises EOFError, ChannelError."""
+        """Wait for what the worker begins with. Raises EOFError, ChannelError."""
         while not self._early:
             self._early += self._channel.receive(wait=True)
         first, descriptors = self._early.pop(0)
         if not isinstance(first, Start):
             raise ChannelError("something comes before the start")
-        threading.Thread(target=self._listen, name="tidegate supervisor", daemon=True).start()
         return first, descriptors
+
+    def listen(self) -> None:
+        """Hear from now on what the supervisor says, and of its end, which is logged."""
+        threading.Thread(target=self._listen, name="tidegate supervisor", daemon=True).start()
 
     def attach(self, loop: asyncio.AbstractEventLoop, handler: Handler) -> None:
         """From now on messages are handled in `loop`; those that have come are handled first."""

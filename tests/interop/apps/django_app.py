@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import path, re_path
 
 settings.configure(
     SECRET_KEY="only for tests",
@@ -87,6 +87,10 @@ def in_a_thread(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"thread": "yes"})
 
 
+def octets(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.path)  # which has what is no UTF-8 percent-encoded again
+
+
 async def events(request: HttpRequest) -> StreamingHttpResponse:
     async def ticks() -> AsyncIterator[bytes]:
         try:
@@ -111,6 +115,7 @@ urlpatterns = [
     path("file", file),
     path("thread", in_a_thread),
     path("events", events),
+    re_path("^octets/.*$", octets),
 ]
 
 app = get_asgi_application()

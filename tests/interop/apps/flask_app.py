@@ -79,6 +79,11 @@ def endless() -> Response:
     return Response(lines(), mimetype="text/plain")
 
 
+@app.get("/octets/<path:rest>")
+def octets(rest: str) -> bytes:
+    return request.environ["PATH_INFO"].encode("latin-1")
+
+
 @app.get("/form")
 def form() -> Response:
     return jsonify(script=request.script_root, url=request.url)
