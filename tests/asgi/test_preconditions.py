@@ -98,6 +98,13 @@ def test_if_range(if_range: str | None, etag: str, applies: bool) -> None:
     assert Preconditions(headers).range_applies(etag, DATE) is applies
 
 
+def test_a_long_list_of_tags_is_not_read() -> None:
+    for length, answer in ((4088, Answer.NOT_MODIFIED), (4089, Answer.PROCEED)):
+        value = b'"now", ' + b"," * (length + 1)
+        found = Preconditions([(b"if-none-match", value)]).evaluate("GET", TAG, None)
+        assert found == answer, len(value)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def elsewhere() -> Iterator[None]:
     """No date may depend on where the server stands."""

@@ -54,8 +54,8 @@ from tidegate.http2.limits import H2Limits
 from tidegate.http2.sender import FrameSender, SendingStream
 
 NEVER = float("inf")
-# What is remembered: streams that were reset, and gaps in the identifiers.
-MAX_CANCELLED = 256
+# What is remembered: streams that were reset, at the least, and gaps in the identifiers.
+MIN_CANCELLED = 256
 MAX_GAPS = 16
 CONNECT = [
     (b":method", b"CONNECT"),
@@ -517,6 +517,28 @@ def test_an_application_that_does_not_read_stops_its_own_stream_only() -> None:
     assert [(each.stream_id, each.number) for each in dialogue.of(WINDOW_UPDATE)][-1] == (1, 1000)
 
 
+def test_content_that_was_sent_before_our_settings_arrived() -> None:
+    # RFC 9113 §6.9.3
+    dialogue = Dialogue(greet=False, window=1000, max_window=1000).receive(PREFACE + settings())
+    dialogue.receive(post(1), post(3))
+    for handler in dialogue.handlers:
+        handler.stream.pause_reading()
+    dialogue.receive(*[data(1, bytes(13107)) for _ in range(5)], data(3, bytes(400)))
+    assert dialogue.resets == {}
+    dialogue.receive(SETTINGS_ACK, post(5), data(1), data(3, bytes(600)), data(5, bytes(1000)))
+    assert dialogue.resets == {}
+    dialogue.receive(data(1, b"x"), data(3, b"x"), data(5, bytes(1000)))
+    assert dialogue.resets == {1: FLOW_CONTROL_ERROR, 3: FLOW_CONTROL_ERROR}
+    impatient = Dialogue(greet=False, window=1000, max_window=1000).receive(PREFACE + settings(), post(1))
+    impatient.handler.stream.pause_reading()
+    impatient.receive(*[data(1, bytes(13107)) for _ in range(5)], data(1, b"x"))
+    assert impatient.resets == {1: FLOW_CONTROL_ERROR}
+    waited = Dialogue(greet=False, window=1000, max_window=1000).receive(PREFACE + settings(), post(1))
+    waited.receive(data(1, bytes(13107)), SETTINGS_ACK, data(1, bytes(1000)))
+    assert (waited.resets, len(waited.handler.content)) == ({}, 14107)
+    assert [each.number for each in waited.of(WINDOW_UPDATE) if each.stream_id == 1] == [13107, 1000]
+
+
 def test_reading_goes_on_before_much_has_come() -> None:
     dialogue = Dialogue().receive(post(1), data(1, b"abc"))
     dialogue.handler.stream.pause_reading()
@@ -753,6 +775,17 @@ def test_shutdown_in_two_steps() -> None:
     assert [dialogue.answers[n].content for n in (1, 3)] == [b"ok", b"ok"]
 
 
+def test_what_was_announced_is_never_more() -> None:
+    # RFC 9113 §6.8: the last stream of a GOAWAY is not increased.
+    dialogue = Dialogue().receive(headers(1))
+    dialogue.connection.shutdown(dialogue.now)
+    asked = dialogue.collect()[-1]
+    dialogue.receive(ping(asked.payload, ack=True), headers(3), headers(101))
+    assert [each.number for each in dialogue.of(GOAWAY)] == [(1 << 31) - 1, 1]
+    dialogue.receive(window(0, 0))
+    assert [(each.number, each.code) for each in dialogue.of(GOAWAY)][2:] == [(1, PROTOCOL_ERROR)]
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_shutdown_of_a_client_that_does_not_answer(busy: bool) -> None:
     dialogue = Dialogue(shutdown_idle=2.0)
@@ -882,14 +915,16 @@ def test_applications_that_go_on_without_their_clients_are_counted() -> None:
 # --- streams that are no more
 
 
-def test_what_crosses_a_reset_is_ignored_for_a_while() -> None:
-    dialogue = Dialogue(max_control=10**6, max_resets=10**6)
-    for n in range(1, 2 * MAX_CANCELLED + 4, 2):
+@pytest.mark.parametrize(("max_streams", "remembered"), [(100, MIN_CANCELLED), (300, 600)])
+def test_what_crosses_a_reset_is_ignored_for_a_while(max_streams: int, remembered: int) -> None:
+    # RFC 9113 §5.1: frames may be on their way on all streams that were open.
+    dialogue = Dialogue(max_control=10**6, max_resets=10**6, max_streams=max_streams)
+    for n in range(1, 2 * remembered + 4, 2):
         dialogue.receive(post(n))
         dialogue.handler.stream.reset()
         dialogue.handler.stream.release()
-    last = 2 * MAX_CANCELLED + 1
-    dialogue.receive(data(last, b"x"), headers(last), reset(last), window(last, 1))
+    last = 2 * remembered + 1
+    dialogue.receive(data(last, b"x"), headers(last), reset(last), window(last, 1), data(5, b"x"))
     assert dialogue.alive
     dialogue.receive(data(1, b"x"))
     assert codes(dialogue) == [STREAM_CLOSED]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tidegate.http.errors import RequestError, StreamError
 from tidegate.http.head import NO_CONTENT, UNKNOWN_LENGTH
+from tidegate.http2.priority import parse_priority
 from tidegate.http2.request import RequestReader, receive_trailers
 
 Field = tuple[bytes, bytes]
@@ -49,6 +50,13 @@ def test_what_fields_say() -> None:
     assert head.headers[1:] == fields
     assert reader.priority == b"u=1, i"
     assert not reader.receive([*GET, *fields], True).expect_continue
+    reader.receive([*GET, (b"te", b"Trailers")], False)  # RFC 9110 §10.1.4: in any case
+    # Lists that HPACK makes cheap to repeat are not read.
+    long = [(b"expect", b"100-continue" + b",a" * 130), (b"priority", b"u=1" + b",a" * 130)]
+    assert not reader.receive([*GET, *long], False).expect_continue
+    assert parse_priority(reader.priority) == parse_priority(b"")
+    reader.receive([*GET, *[(b"priority", b"a" * 100)] * 600], False)
+    assert len(reader.priority) < 500
     assert not reader.receive([*GET, (b"expect", b"x")], False).expect_continue
     assert reader.priority == b""
 

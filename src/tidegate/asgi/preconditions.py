@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Octets of a list of tags that is read: repeated by HPACK, a long one costs its sender next to nothing.
+MAX_TAGS = 4096
 ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,"]+')
 
 # RFC 9110 §5.6.7: IMF-fixdate, and what is obsolete: RFC 850's format, asctime's. All of them are in UTC.
@@ -38,8 +40,8 @@ class Answer(Enum):
 
 def entity_tags(value: str) -> list[str]:
     """The members of an If-Match or If-None-Match field (RFC 9110 §8.8.3), `W/` kept; unquoted ones as
-    they are."""
-    return ENTITY_TAG.findall(value)
+    they are. None of a list that is longer than MAX_TAGS octets, by which a condition is false at worst."""
+    return ENTITY_TAG.findall(value) if len(value) <= MAX_TAGS else []
 
 
 def http_date(value: str | None) -> float | None:

@@ -250,7 +250,7 @@ class H2Connection(FrameReceiver):
 
     def refuse_streams(self) -> None:
         self._state = LEAVING
-        self.send_frame(encode_goaway(self._last_id, NO_ERROR, b""))
+        self.send_frame(encode_goaway(self._served_id, NO_ERROR, b""))
         if not self._streams:
             self._close(True)
 
@@ -262,7 +262,7 @@ class H2Connection(FrameReceiver):
 
     def close_idle(self) -> None:
         if self.idle_since < NEVER:
-            self.send_frame(encode_goaway(self._last_id, NO_ERROR, b""))
+            self.send_frame(encode_goaway(self._served_id, NO_ERROR, b""))
             self._close(True)
 
     @property
@@ -282,7 +282,7 @@ class H2Connection(FrameReceiver):
         """A connection error (RFC 9113 §5.4.1)."""
         self._state = ENDED
         self._reader.stopped = True
-        self.send_frame(encode_goaway(self._last_id, error.code, error.detail.encode("ascii", "replace")))
+        self.send_frame(encode_goaway(self._served_id, error.code, error.detail.encode("ascii", "replace")))
         self._cut_streams()
         self.write_out()
         self.wire.close(True)
@@ -360,7 +360,7 @@ class H2Connection(FrameReceiver):
             if self._idle_since == UNSET:
                 self._idle_since = now
             elif now >= self._idle_since + limits.idle_timeout:
-                self.send_frame(encode_goaway(self._last_id, NO_ERROR, b""))
+                self.send_frame(encode_goaway(self._served_id, NO_ERROR, b""))
                 self._close(True)
             self._streams_due = NEVER
             return

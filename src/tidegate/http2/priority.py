@@ -5,6 +5,8 @@ import re
 from tidegate.http.stream import Stream
 
 DEFAULT_URGENCY = 3
+# Octets of a value that is read; by HPACK it costs its sender next to nothing, and us time for each member.
+MAX_VALUE = 256
 _URGENCIES = 8
 
 # `incremental` where the client said nothing of this stream's priority.
@@ -41,13 +43,15 @@ _COMMON[b"i"] = (DEFAULT_URGENCY, 1)
 def parse_priority(value: bytes) -> tuple[int, int]:
     """The urgency, 0 to 7, and whether incremental, 0 or 1, of a Priority field or a PRIORITY_UPDATE frame.
 
-    Parameters that are unknown, out of range or of another type count as absent, and what is no Dictionary as
-    empty (RFC 9218 §4). The absent ones have their defaults, 3 and 0; but where both are absent, the second is
-    UNSIGNALLED.
+    Parameters that are unknown, out of range or of another type count as absent; what is no Dictionary (RFC 9218 §4),
+    or has more than MAX_VALUE octets, as empty. The absent ones have their defaults, 3 and 0; but where both are
+    absent, the second is UNSIGNALLED.
     """
     common = _COMMON.get(value)
     if common is not None:
         return common
+    if len(value) > MAX_VALUE:
+        return DEFAULT_URGENCY, UNSIGNALLED
     value = value.strip(b" ")
     urgency = incremental = UNSIGNALLED
     i = 0

@@ -32,6 +32,8 @@ cdef class FrameReceiver(StreamTable):
     cdef list _starting
     cdef Py_ssize_t _opened
     cdef Py_ssize_t _receive_window
+    cdef Py_ssize_t _overshoot
+    cdef Py_ssize_t _served_id
     cdef Py_ssize_t _credit
     cdef Py_ssize_t _grown
     cdef dict _early_priorities
@@ -48,6 +50,8 @@ cdef class FrameReceiver(StreamTable):
     cdef void _open_stream(self, Py_ssize_t stream_id, list fields, bint end_stream) except *
     @cython.locals(stream=H2Stream, handler=StreamHandler)
     cdef void _open_request(self, Py_ssize_t stream_id, RequestHead head, bint end_stream) except *
+    @cython.locals(stream=H2Stream)
+    cdef H2Stream _make_stream(self, Py_ssize_t stream_id, RequestHead head)
     @cython.locals(handler=StreamHandler)
     cdef void _start(self, H2Stream stream) except *
     cdef void _prioritise(self, H2Stream stream) except *

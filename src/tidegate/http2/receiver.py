@@ -68,6 +68,7 @@ class FrameReceiver(StreamTable):
         "_limits",
         "_open_handler",
         "_opened",
+        "_overshoot",
         "_peer_going",
         "_ping_since",
         "_pushed",
@@ -75,6 +76,7 @@ class FrameReceiver(StreamTable):
         "_receive_window",
         "_request_refused",
         "_requests",
+        "_served_id",
         "_settings_acknowledged",
         "_starting",
         "_state",
@@ -90,7 +92,14 @@ class FrameReceiver(StreamTable):
         now: float,
     ) -> None:
         StreamTable.__init__(
-            self, wire, defaults, limits.write_buffer, limits.max_resets, limits.max_control, now
+            self,
+            wire,
+            defaults,
+            limits.write_buffer,
+            limits.max_resets,
+            limits.max_control,
+            limits.max_streams,
+            now,
         )
         self._limits = limits
         self._open_handler = open_handler
@@ -103,6 +112,9 @@ class FrameReceiver(StreamTable):
         self._starting: list[H2Stream] = []  # opened, and not started before their content has been seen
         self._opened = 0  # in this read
         self._receive_window = limits.connection_window
+        # By how much our window for streams is less than what it is before SETTINGS.
+        self._overshoot = max(0, frames.DEFAULT_WINDOW - limits.window)
+        self._served_id = 0  # the client's last stream that may have been processed
         self._credit = 0  # what has come, and was not yet allowed again
         self._grown = 0  # by how much streams' windows have grown
         self._early_priorities: dict[int, tuple[int, int]] = {}  # of streams that are still idle
@@ -126,6 +138,7 @@ class FrameReceiver(StreamTable):
         if self._state >= LEAVING:
             self.cancelled(stream_id)  # §6.8: beyond the last one that we said we serve
             return
+        self._served_id = stream_id
         if depends_on == stream_id:
             self.fail_stream(stream_id, None, PROTOCOL_ERROR)  # RFC 7540 §5.3.1
             return
@@ -142,7 +155,7 @@ class FrameReceiver(StreamTable):
 
     def open_upgraded(self, request: RequestHead) -> None:
         """Open stream 1, half-closed (remote), for the request that asked for HTTP/2 (RFC 7540 §3.2)."""
-        self._last_id = 1
+        self._last_id = self._served_id = 1
         self._requests.priority = request.field(b"priority")
         self._open_request(1, request, True)
 
@@ -165,7 +178,7 @@ class FrameReceiver(StreamTable):
             self._open_request(stream_id, head, end_stream)
 
     def _open_request(self, stream_id: int, head: RequestHead, end_stream: bool) -> None:
-        stream = H2Stream(self, stream_id, head, self._limits.window)
+        stream = self._make_stream(stream_id, head)
         self._prioritise(stream)
         try:
             handler = self._open_handler(stream, head)
@@ -183,6 +196,13 @@ class FrameReceiver(StreamTable):
                 stream.clocked = True
                 self.clock_started()
             self._starting.append(stream)
+
+    def _make_stream(self, stream_id: int, head: RequestHead) -> H2Stream:
+        stream = H2Stream(self, stream_id, head, self._limits.window)
+        if self._overshoot and not self._settings_acknowledged:
+            # RFC 9113 §6.9.3: sent before our SETTINGS arrived, its content goes by the default.
+            stream.receive_window += self._overshoot
+        return stream
 
     def _start(self, stream: H2Stream) -> None:
         handler = stream.handler
@@ -215,7 +235,7 @@ class FrameReceiver(StreamTable):
         if head is None:
             head = RequestHead()
             head.method = "HEAD" if (b":method", b"HEAD") in fields else "GET"
-        stream = H2Stream(self, stream_id, head, self._limits.window)
+        stream = self._make_stream(stream_id, head)
         if end_stream:
             stream.state = HALF_CLOSED_REMOTE
         self._streams[stream_id] = stream
@@ -291,7 +311,7 @@ class FrameReceiver(StreamTable):
             return
         size = len(data)
         stream.receive_window -= octets
-        if stream.receive_window < 0:
+        if octets and stream.receive_window < 0:
             self.fail_stream(stream_id, stream, FLOW_CONTROL_ERROR)
             return
         if size:
@@ -449,6 +469,10 @@ class FrameReceiver(StreamTable):
         if not self._settings_acknowledged:
             self._settings_acknowledged = True
             self._decoder.settings_acknowledged()
+            if self._overshoot:
+                # §6.9.2: from here on it goes by ours; what it has sent beyond, it owes.
+                for stream in self._streams.values():
+                    stream.receive_window -= self._overshoot
 
     def ping_received(self, payload: bytes, ack: bool) -> None:
         self.spend(1)

@@ -6,7 +6,7 @@ from tidegate.http.head cimport RequestHead
 from tidegate.http.target cimport is_authority
 
 cdef int METHOD, PATH, SCHEME, AUTHORITY, PROTOCOL, PLAIN, HOST, LENGTH, COOKIE, TE, EXPECT, URGENCY, FORBIDDEN
-cdef Py_ssize_t FIELD_OVERHEAD
+cdef Py_ssize_t FIELD_OVERHEAD, MAX_LIST
 cdef dict _KINDS, _METHODS
 cdef bytes _HOST, _COOKIE, _TOKEN, _VALUE, _TARGET
 

@@ -7,6 +7,7 @@ from tidegate.http.head import MAX_METHOD, METHODS, NO_CONTENT, UNKNOWN_LENGTH, 
 from tidegate.http.target import TARGET, decode_path, is_authority
 from tidegate.http2.frames import PROTOCOL_ERROR
 from tidegate.http2.hpack import NAMES
+from tidegate.http2.priority import MAX_VALUE
 
 _HOST = KNOWN[b"host"]
 _COOKIE = KNOWN[b"cookie"]
@@ -21,6 +22,8 @@ METHOD, PATH, SCHEME, AUTHORITY, PROTOCOL, PLAIN, HOST, LENGTH, COOKIE, TE, EXPE
     range(13)
 )
 FIELD_OVERHEAD = 32  # octets, RFC 9113 §6.5.2
+# Octets of lists that are read here: repeated by HPACK, a long one costs its sender next to nothing.
+MAX_LIST = MAX_VALUE
 
 _KINDS: dict[bytes, int] = dict.fromkeys(KNOWN.values(), PLAIN)
 _KINDS.update(
@@ -128,13 +131,14 @@ class RequestReader:
                     raise malformed("Content-Length twice")
                 length = value
             elif kind == TE:
-                if value != b"trailers":
+                if value.lower() != b"trailers":
                     raise malformed("TE is not trailers")  # §8.2.2
             elif kind == EXPECT:
-                if not end_stream and b"100-continue" in list_members(value):
+                if not end_stream and len(value) <= MAX_LIST and b"100-continue" in list_members(value):
                     head.expect_continue = True
             elif kind == URGENCY:
-                self.priority = self.priority + b", " + value if self.priority else value
+                if len(self.priority) <= MAX_LIST:  # longer than that it does not count
+                    self.priority = self.priority + b", " + value if self.priority else value
             else:
                 raise malformed("a field of HTTP/1.1's connections")  # §8.2.2
             headers.append(field)

@@ -15,6 +15,7 @@ cdef class StreamTable(FrameSender):
     cdef Py_ssize_t _last_id
     cdef Py_ssize_t _last_pushed
     cdef dict _cancelled
+    cdef Py_ssize_t _max_cancelled
     cdef list _gaps
     cdef Py_ssize_t _abandoned
     cdef double _now

@@ -26,8 +26,8 @@ PROTOCOL_ERROR = frames.PROTOCOL_ERROR
 STREAM_CLOSED = frames.STREAM_CLOSED
 ENHANCE_YOUR_CALM = frames.ENHANCE_YOUR_CALM
 
-# Streams that we have reset, and gaps in the client's identifiers, that are remembered; the latest count.
-MAX_CANCELLED = 256
+# Streams that we have reset, at the least, and gaps in the client's identifiers, that are remembered; the latest count.
+MIN_CANCELLED = 256
 MAX_GAPS = 16
 REFILL = 10.0  # seconds, of the budgets
 
@@ -42,6 +42,7 @@ class StreamTable(FrameSender):
         "_gaps",
         "_last_id",
         "_last_pushed",
+        "_max_cancelled",
         "_now",
         "_resets",
         "_streams",
@@ -54,6 +55,7 @@ class StreamTable(FrameSender):
         write_buffer: int,
         max_resets: int,
         max_control: int,
+        max_streams: int,
         now: float,
     ) -> None:
         FrameSender.__init__(self, wire, defaults, write_buffer)
@@ -61,6 +63,8 @@ class StreamTable(FrameSender):
         self._last_id = 0  # the client's highest
         self._last_pushed = 0
         self._cancelled: dict[int, bool] = {}
+        # §5.1: frames may be on their way to all that were open, and to those that took their places.
+        self._max_cancelled = max(MIN_CANCELLED, 2 * max_streams)
         self._gaps: list[tuple[int, int]] = []  # identifiers that were skipped
         self._abandoned = 0
         self._now = now  # when something was last received
@@ -137,7 +141,7 @@ class StreamTable(FrameSender):
         """What the client may have sent on this stream, and may yet send, is ignored (§5.1)."""
         known = self._cancelled
         known[stream_id] = True
-        if len(known) > MAX_CANCELLED:
+        if len(known) > self._max_cancelled:
             del known[next(iter(known))]
 
     def fail_stream(self, stream_id: int, stream: H2Stream | None, code: int) -> None:
