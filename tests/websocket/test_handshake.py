@@ -113,6 +113,24 @@ def test_compression_may_be_switched_off() -> None:
     assert len(handshake.accept_fields(None)) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "too_many"),
+    [
+        (b"sec-websocket-extensions", b", ".join([b"x"] * 16), b", ".join([b"x"] * 17)),
+        (b"sec-websocket-extensions", b"x" + b"; a=1" * 16, b"x" + b"; a=1" * 17),
+        (
+            b"sec-websocket-protocol",
+            b",".join(b"%d" % i for i in range(100)),
+            b",".join(b"%d" % i for i in range(101)),
+        ),
+        (b"sec-websocket-protocol", b"a" + b"," * 200, b"a" + b"," * 201),
+    ],
+)
+def test_the_length_of_lists(name: bytes, most: bytes, too_many: bytes) -> None:
+    receive_handshake(request((name, most)), 12, True)
+    assert refusal((name, too_many)).status == 400
+
+
 TOKENS = st.text("abcXYZ019-_.!", min_size=1, max_size=8)
 PARAMETERS = st.lists(st.tuples(TOKENS, st.none() | TOKENS), max_size=3)
 

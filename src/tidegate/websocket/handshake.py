@@ -15,6 +15,9 @@ from tidegate.websocket.deflate import NAME, DeflateParameters, negotiate
 VERSION = b"13"
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MAX_SUBPROTOCOLS = 100
+# Offers, and parameters of one. HTTP/2 lets a client repeat long lists at next to no cost, and they cost us time.
+MAX_OFFERS = 16
+MAX_PARAMETERS = 16
 
 Extension = tuple[str, list[tuple[str, str | None]]]
 
@@ -112,6 +115,8 @@ def _fields(head: RequestHead) -> tuple[list[bytes], list[bytes], list[bytes], l
 
 def _subprotocols(value: bytes) -> list[str]:
     subprotocols: list[str] = []
+    if value.count(b",") > 2 * MAX_SUBPROTOCOLS:
+        raise RequestError(400, "Sec-WebSocket-Protocol is too long.")
     for element in value.decode("latin-1").split(","):
         name = element.strip(" \t")
         if not name:
@@ -155,11 +160,15 @@ def parse_extensions(value: str) -> list[Extension]:
                     raise RequestError(400, "Sec-WebSocket-Extensions is malformed.")
             parameters.append((name, token))
             i = parameter.end()
+            if len(parameters) > MAX_PARAMETERS:
+                raise RequestError(400, "Sec-WebSocket-Extensions is too long.")
         extensions.append((named[1], parameters))
         separator = _SEPARATOR.match(value, i)
         if separator is None:
             raise RequestError(400, "Sec-WebSocket-Extensions is malformed.")
         i = separator.end()
+        if len(extensions) > MAX_OFFERS:
+            raise RequestError(400, "Sec-WebSocket-Extensions is too long.")
     if value[i:].strip(" \t,"):
         raise RequestError(400, "Sec-WebSocket-Extensions is malformed.")
     return extensions
