@@ -1,5 +1,7 @@
 """WebSockets for the tests that need a process of their own."""
 
+import asyncio
+
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -12,6 +14,13 @@ async def app(scope, receive, send):
 async def echo(scope, receive, send):
     while (message := await receive())["type"] == "websocket.receive":
         await send({**message, "type": "websocket.send"})
+
+
+async def late(scope, receive, send):
+    """Begin to read when the client has said all, and answer each message with its length."""
+    await asyncio.sleep(0.3)
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": str(len(message["text"]))})
 
 
 async def watch(scope, receive, send):
@@ -33,4 +42,4 @@ async def close(scope, receive, send):
     await receive()
 
 
-PATHS = {"/echo": echo, "/watch": watch, "/flood": flood, "/close": close}
+PATHS = {"/echo": echo, "/late": late, "/watch": watch, "/flood": flood, "/close": close}

@@ -11,6 +11,7 @@ from tidegate.websocket.deflate import Inflater
 from tidegate.websocket.sender import MessageSender
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+MAX_PONGS = 32  # that a read is answered with, and the last one
 
 
 # --- every state x every input
@@ -266,6 +267,17 @@ def test_pings_to_a_peer_that_does_not_read_are_answered_once() -> None:
     server.connection.pause_writing()
     server.connection.resume_writing()
     assert server.take() == b""
+
+
+def test_of_many_pings_at_once_the_first_are_answered_and_the_last() -> None:
+    # RFC 6455 §5.5.3
+    server = Server()
+    for _ in range(2):
+        server.receive(b"".join(frame(PING, b"%03d" % i) for i in range(1000)))
+        numbers = [*range(MAX_PONGS), 999]
+        assert server.take() == b"".join(b"\x8a\x03%03d" % i for i in numbers)
+    server.receive(b"".join(frame(PING, b"%03d" % i) for i in range(MAX_PONGS + 1)) + close_frame(1000))
+    assert server.take().count(b"\x8a") == MAX_PONGS
 
 
 def test_a_pong_that_waited_is_not_sent_behind_our_close() -> None:

@@ -305,11 +305,12 @@ class WebSocketExchange(MessageReceiver):
             return {"type": "websocket.connect"}
         incoming = self._incoming
         if incoming.messages and self._state != CLOSED:
-            message = incoming.messages.popleft()
-            incoming.octets -= len(message)
             connection = self._connection
             if connection is not None and connection.stopped:
+                # Before it is taken: the end that may come now takes effect behind it.
                 self._resume_reading(connection)
+            message = incoming.messages.popleft()
+            incoming.octets -= len(message)
             if type(message) is str:
                 return {"type": "websocket.receive", "text": message}
             return {"type": "websocket.receive", "bytes": message}
@@ -322,8 +323,9 @@ class WebSocketExchange(MessageReceiver):
     def _resume_reading(self, connection: WebSocketConnection) -> None:
         settings = self._settings
         incoming = self._incoming
-        # Half way, lest reading stops and starts with each message.
-        if len(incoming.messages) <= settings.max_queue >> 1 and incoming.octets <= settings.max_queued >> 1:
+        # Half way, lest reading stops and starts with each message; the first one is being taken.
+        left = incoming.octets - len(incoming.messages[0])
+        if len(incoming.messages) - 1 <= settings.max_queue >> 1 and left <= settings.max_queued >> 1:
             connection.resume_reading(self.loop.time())
             self._arm(connection.next_timeout())
             if not self._in_step:

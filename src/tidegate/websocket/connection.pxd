@@ -7,6 +7,7 @@ from tidegate.websocket.reader cimport MessageReader
 from tidegate.websocket.sender cimport MessageSender
 
 cdef double NEVER
+cdef Py_ssize_t MAX_PONGS
 cdef int CLOSE, FIN, PING, PONG
 cdef int CLOSE_RECEIVED, CLOSE_SENT, EXPIRED, FAILED, FINISHED, LOST
 cdef int OPEN, CLOSED, ENDING, COLUMNS
@@ -41,6 +42,7 @@ cdef class WebSocketConnection(MessageReader):
     cdef double _heard_at
     cdef bint _pinged
     cdef double _pinged_at
+    cdef Py_ssize_t _pings
     cdef bytes _pong
     cdef bint _writing_paused
     cdef public Py_ssize_t messages_received
@@ -51,8 +53,9 @@ cdef class WebSocketConnection(MessageReader):
     cpdef void receive_data(self, bytes data, double now) except *
     cpdef void receive_eof(self) except *
     cpdef void pause_writing(self) except *
-    @cython.locals(payload=bytes)
     cpdef void resume_writing(self) except *
+    @cython.locals(payload=bytes)
+    cdef void _send_pong(self) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self, double now) except *
     @cython.locals(limits=WebSocketLimits)

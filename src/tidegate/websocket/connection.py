@@ -34,6 +34,8 @@ from tidegate.websocket.state import (
 )
 
 NEVER = float("inf")
+# Pings of one read that are answered each; of those behind them, only the last (RFC 6455 §5.5.3).
+MAX_PONGS = 32
 
 
 class WebSocketLimits:
@@ -101,6 +103,7 @@ class WebSocketConnection(MessageReader):
         "_limits",
         "_pinged",
         "_pinged_at",
+        "_pings",
         "_pong",
         "_sender",
         "_state",
@@ -137,6 +140,7 @@ class WebSocketConnection(MessageReader):
         self._heard_at = now
         self._pinged = False
         self._pinged_at = 0.0
+        self._pings = 0  # in this read
         self._pong: bytes | None = None
         self._writing_paused = False
         self.messages_received = 0
@@ -179,9 +183,7 @@ class WebSocketConnection(MessageReader):
         """Undo `pause_writing`."""
         self._writing_paused = False
         if self._pong is not None:
-            payload = self._pong
-            self._pong = None
-            self._send_control(PONG, payload)
+            self._send_pong()
 
     def pause_reading(self) -> None:
         """Deliver no more messages, and let the peer wait. The clock for its pongs stops: we would not read
@@ -284,7 +286,14 @@ class WebSocketConnection(MessageReader):
         if after == CLOSED and before != CLOSED:
             self._handler.connection_closed()
 
+    def _send_pong(self) -> None:
+        payload = self._pong
+        assert payload is not None  # the caller has looked
+        self._pong = None
+        self._send_control(PONG, payload)
+
     def _receive(self, data: bytes, now: float) -> None:
+        self._pings = 0
         try:
             self.parse(data)
         except ProtocolError as error:
@@ -293,6 +302,8 @@ class WebSocketConnection(MessageReader):
         if self._state >= ENDING:
             # What came behind is discarded.
             self._data = b""
+        elif self._pong is not None and not self._writing_paused:
+            self._send_pong()
 
     def message_received(self, message: str | bytes) -> None:
         if self._state == OPEN:
@@ -306,7 +317,8 @@ class WebSocketConnection(MessageReader):
             self._close_payload = payload
             self._happened(CLOSE_RECEIVED, code, reason, self._heard_at)
         elif opcode == PING and self._state == OPEN:
-            if self._writing_paused:
+            self._pings += 1
+            if self._writing_paused or self._pings > MAX_PONGS:
                 self._pong = payload
             else:
                 self._send_control(PONG, payload)
