@@ -45,6 +45,7 @@ class Client(Wire):
         self.reading = True
         self.closed = False
         self.aborted = False
+        self.waiting = 0  # octets that the client has not taken
         self.settings = WebSocketSettings(WebSocketLimits()) if settings is None else settings
         self.gateway = Gateway(
             app,
@@ -77,6 +78,9 @@ class Client(Wire):
 
     def resume_reading(self) -> None:
         self.reading = True
+
+    def unacknowledged(self) -> int:
+        return self.waiting
 
     def flush_soon(self) -> None:
         asyncio.get_running_loop().call_soon(self.connection.flush_due)
@@ -376,6 +380,50 @@ def test_an_application_that_ends_before_accepting(kind: str, caplog: pytest.Log
     run(app, scenario)
     assert len(caplog.records) == 1
     assert kind == "raises" or "without accepting" in caplog.text
+
+
+def test_a_denial_takes_what_its_extension_names() -> None:
+    kind = "websocket.http.response"
+    app = Recorder(
+        {"type": f"{kind}.body", "body": b"no", "trailers": True},
+        accept={"type": f"{kind}.start", "status": 401, "trailers": True, "path": "/etc/passwd"},
+    )
+
+    async def scenario(client: Client) -> None:
+        await client.open()
+        assert client.status == 401
+        client.head()
+        assert client.written == b"2\r\nno\r\n0\r\n\r\n"
+        assert not client.closed
+
+    run(app, scenario)
+    assert app.error is None
+
+
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [
+        ({"type": "websocket.accept"}, 101),
+        ({"type": "websocket.close"}, 403),
+        ({"type": "websocket.http.response.start", "status": 402}, 402),
+    ],
+)
+@pytest.mark.parametrize(
+    "wrong", [{"status": 101}, {"status": "401"}, {}, {"status": 401, "headers": [("str", "str")]}]
+)
+def test_a_denial_that_is_refused_changes_nothing(wrong: Message, second: Message, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(ApplicationError):
+            await send({"type": "websocket.http.response.start", **wrong})
+        await send(second)
+        if status == 402:
+            await send({"type": "websocket.http.response.body"})
+
+    async def scenario(client: Client) -> None:
+        await client.open()
+        assert client.status == status
+
+    run(app, scenario)
 
 
 def test_an_unfinished_denial_is_cut() -> None:
@@ -993,6 +1041,52 @@ def test_a_dead_client_is_found() -> None:
 
     run(app, scenario, WebSocketSettings(WebSocketLimits(ping_interval=0.02, ping_timeout=0.03)))
     assert app.received[1:] == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
+
+
+def test_pings_come_in_their_interval_though_their_timeout_is_longer() -> None:
+    async def scenario(client: Client) -> None:
+        await client.open()
+        client.head()
+        for _ in range(5):
+            await asyncio.sleep(0.0201)
+            assert client.frames() == [(0x89, b"")]
+            await client.send(frame(PONG))
+
+    run(Recorder(), scenario, WebSocketSettings(WebSocketLimits(ping_interval=0.02, ping_timeout=0.5)))
+
+
+def test_a_slow_client_of_a_large_message_is_not_given_up() -> None:
+    async def scenario(client: Client) -> None:
+        await client.open()
+        client.waiting = 1000
+        for _ in range(5):
+            await asyncio.sleep(0.03)
+            client.waiting -= 100
+        assert not client.closed
+        await asyncio.sleep(0.061)
+        assert client.closed
+
+    app = Recorder({"type": "websocket.send", "bytes": bytes(1000)})
+    run(app, scenario, WebSocketSettings(WebSocketLimits(ping_interval=0.03, ping_timeout=0.03)))
+    assert app.received[1:] == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
+
+
+def test_clients_of_an_application_that_never_receives_are_pinged() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(1)
+
+    async def scenario(client: Client) -> None:
+        await client.open()
+        await client.send(frame(TEXT, b"x") * 40)
+        assert not client.reading
+        client.head()
+        for _ in range(4):
+            await asyncio.sleep(0.0201)
+            assert client.frames() == [(0x89, b"")]
+        await asyncio.sleep(1)
+
+    run(app, scenario, WebSocketSettings(WebSocketLimits(ping_interval=0.02, ping_timeout=0.02)))
 
 
 def test_no_timers_are_left_behind() -> None:

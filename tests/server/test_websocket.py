@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import ServerProcess, start_server
+from tests.support.process import ServerProcess, eventually, start_server
 from tests.support.wire import Client
 from tests.websocket.support import close_frame, frame
 from tidegate.websocket.deflate import Deflater
@@ -92,6 +93,40 @@ def test_a_peer_that_answers_pings_stays(server) -> None:
         assert receive(client, 2) == b"\x89\x00"
         client.send(frame(PONG))
     assert echoes(client)
+
+
+def test_a_client_of_a_deaf_application_is_missed(server) -> None:
+    before = server.descriptors
+    client = open_websocket(server, "/deaf")
+    client.send(frame(TEXT, b"x") * 100)  # more than is read
+    assert server.descriptors > before
+    client.close()
+    eventually(lambda: server.descriptors == before)
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_others_have_their_turn_between_reads(loop: str, tmp_path: Path) -> None:
+    # A Unix socket holds all that its sender may have in its own buffer.
+    path = str(tmp_path / "socket")
+    server = ServerProcess(["--uds", path, "--loop", loop, "--app-dir", str(APPS), "websocket_app:app"], {})
+    try:
+        server.wait_for_log(r"unix:")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MIB)
+            client.settimeout(20)
+            client.connect(path)
+            client.sendall(handshake("/turns") + frame(BINARY, bytes(3 * MIB)))
+            answer = b""
+            while b"turns" not in answer:
+                more = client.recv(4096)
+                assert more, answer
+                answer += more
+        assert server.terminate() == 0
+    finally:
+        server.process.kill()
+        server.wait()
+    # At most 256 KiB a turn.
+    assert int(answer.partition(b"turns")[0][-8:]) >= 3 * 4
 
 
 def test_a_peer_that_never_reads_costs_little(server) -> None:

@@ -1,6 +1,7 @@
 """WebSockets for the tests that need a process of their own."""
 
 import asyncio
+import time
 
 
 async def app(scope, receive, send):
@@ -37,9 +38,40 @@ async def flood(scope, receive, send):
         await send({"type": "websocket.send", "bytes": bytes(65536)})
 
 
+async def deaf(scope, receive, send):
+    """Neither receive nor send."""
+    await asyncio.sleep(60)
+
+
+async def turns(scope, receive, send):
+    """Hold the event loop for a while, then answer a message with the turns that the loop took to read it."""
+    loop = asyncio.get_running_loop()
+    count = 0
+
+    def turn():
+        nonlocal count
+        count += 1
+        if not received.done():
+            loop.call_soon(turn)
+
+    time.sleep(0.5)
+    received = asyncio.ensure_future(receive())
+    turn()
+    await received
+    await send({"type": "websocket.send", "text": f"{count:08}turns"})
+
+
 async def close(scope, receive, send):
     await send({"type": "websocket.close"})
     await receive()
 
 
-PATHS = {"/echo": echo, "/late": late, "/watch": watch, "/flood": flood, "/close": close}
+PATHS = {
+    "/close": close,
+    "/deaf": deaf,
+    "/echo": echo,
+    "/flood": flood,
+    "/late": late,
+    "/turns": turns,
+    "/watch": watch,
+}

@@ -19,6 +19,7 @@ class Tape(Stream):
         self.ended = False
         self.was_reset = False
         self.reading = True
+        self.waiting = 0  # octets that the peer has not taken
 
     def send_data(self, data: bytes, end_stream: bool) -> None:
         assert not self.ended
@@ -31,6 +32,9 @@ class Tape(Stream):
 
     def resume_reading(self) -> None:
         self.reading = True
+
+    def unacknowledged(self) -> int:
+        return self.waiting
 
     def reset(self) -> None:
         self.was_reset = True

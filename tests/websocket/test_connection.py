@@ -89,7 +89,7 @@ EXPECTED: dict[tuple[str, str], tuple[list[tuple[object, ...]], bytes, str]] = {
     ("OPEN", "finish"): NOTHING,
     ("OPEN", "expired"): (LOST, b"\x89\x00", "reset"),
     ("CLOSING", "text"): NOTHING,
-    ("CLOSING", "ping"): NOTHING,
+    ("CLOSING", "ping"): ([], b"\x8a\x01x", ""),
     ("CLOSING", "pong"): NOTHING,
     ("CLOSING", "close"): ([("close", 4000, "bye")], b"", "ended"),
     ("CLOSING", "close without code"): ([("close", 1005, "")], b"", "ended"),
@@ -280,14 +280,17 @@ def test_of_many_pings_at_once_the_first_are_answered_and_the_last() -> None:
     assert server.take().count(b"\x8a") == MAX_PONGS
 
 
-def test_a_pong_that_waited_is_not_sent_behind_our_close() -> None:
-    # RFC 6455 §5.5.1
+@pytest.mark.parametrize("closed", [False, True])
+def test_pings_are_answered_until_the_peers_close(closed: bool) -> None:
+    # RFC 6455 §5.5.2
     server = Server()
     server.connection.pause_writing()
     server.receive(frame(PING, b"x"))
     server.connection.send_close(1000, "", 0.0)
+    if closed:
+        server.receive(close_frame(1000))
     server.connection.resume_writing()
-    assert server.take() == b"\x88\x02\x03\xe8"
+    assert server.take() == b"\x88\x02\x03\xe8" + (b"" if closed else b"\x8a\x01x")
 
 
 def test_a_pause_holds_back_what_is_here_already() -> None:
@@ -363,17 +366,60 @@ def test_any_octet_shows_that_the_peer_lives(octets: bytes) -> None:
 def test_the_clock_stands_while_we_do_not_read() -> None:
     server = Server(ping_interval=20.0, ping_timeout=20.0)
     server.connection.handle_timeout(20.0)
+    server.take()
     server.connection.pause_reading()
-    assert server.connection.next_timeout() == inf
-    server.connection.handle_timeout(1000.0)
+    for now in (1000.0, 1020.0, 1040.0):
+        server.connection.handle_timeout(now)
+        # It may have gone: what is sent to it will tell.
+        assert server.take() == b"\x89\x00"
+        assert server.connection.next_timeout() == now + 20.0
+    server.connection.pause_writing()
+    server.connection.handle_timeout(1060.0)
+    assert server.take() == b""
+    assert server.connection.next_timeout() == 1080.0
     assert not server.stream.was_reset
-    server.connection.resume_reading(1000.0)
-    assert server.connection.next_timeout() == 1020.0
+    server.connection.resume_reading(1070.0)
+    assert server.connection.next_timeout() == 1090.0
 
 
 @pytest.mark.parametrize(("interval", "timeout"), [(0.0, 20.0), (20.0, 0.0)])
 def test_no_pings_or_no_pongs_wanted(interval: float, timeout: float) -> None:
     server = Server(ping_interval=interval, ping_timeout=timeout)
+    for now in (20.0, 40.0, 1000.0):
+        server.connection.handle_timeout(now)
+        assert server.take() == (b"\x89\x00" if interval else b"")
+        assert server.connection.next_timeout() == (now + 20.0 if interval else inf)
+    assert not server.events
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_peer_that_is_slow_to_take_a_message_is_not_given_up(answers: bool) -> None:
+    server = Server(ping_interval=20.0, ping_timeout=15.0)
+    server.connection.send_binary(bytes(1000))
+    server.stream.waiting = 1000
     server.connection.handle_timeout(20.0)
-    assert server.take() == (b"\x89\x00" if interval else b"")
-    assert server.connection.next_timeout() == inf
+    # The ping stands behind the message.
+    for now, waiting in ((35.0, 700), (50.0, 300), (65.0, 0)):
+        server.stream.waiting = waiting
+        server.connection.handle_timeout(now)
+        assert not server.events
+        assert server.connection.next_timeout() == now + 15.0
+    # Now it has the ping, and as long for its pong as others.
+    if answers:
+        server.receive(frame(PONG), 79.0)
+        assert server.connection.next_timeout() == 99.0
+    else:
+        server.connection.handle_timeout(80.0)
+        assert server.events == [("close", 1006, "")]
+
+
+@pytest.mark.parametrize("before", [0, 1000])
+def test_a_peer_that_takes_nothing_is_given_up(before: int) -> None:
+    server = Server(ping_interval=20.0, ping_timeout=15.0)
+    server.connection.send_binary(bytes(1000))
+    server.stream.waiting = before
+    server.connection.handle_timeout(20.0)
+    server.connection.send_binary(bytes(500))
+    server.stream.waiting = before + 508
+    server.connection.handle_timeout(35.0)
+    assert server.events == [("close", 1006, "")]

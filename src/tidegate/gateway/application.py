@@ -25,6 +25,8 @@ HINTS_ALL = 2
 
 # `send` lets the event loop run at least once per this many octets, however fast the client reads.
 MAX_WITHOUT_YIELD = 1 << 20
+# What a message of its own costs, as octets of that.
+MESSAGE_COST = 512
 
 
 class Exchange(Receiver):

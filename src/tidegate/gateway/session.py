@@ -86,6 +86,14 @@ def accept_values(message: Message) -> tuple[str | None, list[tuple[bytes, bytes
     return subprotocol, fields
 
 
+def denial(kind: int, message: Message) -> dict[str, Any]:
+    """HTTP's message for one of the extension "websocket.http.response": what that does not name is not taken."""
+    names = ("status", "headers") if kind == START else ("body", "more_body")
+    passed = {name: message[name] for name in names if name in message}
+    passed["type"] = "http.response.start" if kind == START else "http.response.body"
+    return passed
+
+
 def close_values(message: Message) -> tuple[int, str]:
     """The code and the reason of a `websocket.close`. Raises ApplicationError."""
     code = message.get("code")

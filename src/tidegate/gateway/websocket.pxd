@@ -16,7 +16,7 @@ cdef int BAD, GO, IGNORE, TELL
 cdef int COLUMNS
 cdef bytes ACTIONS
 cdef dict MESSAGES
-cdef Py_ssize_t MAX_WITHOUT_YIELD, MAX_AT_ONCE
+cdef Py_ssize_t MAX_WITHOUT_YIELD, MESSAGE_COST, MAX_AT_ONCE
 
 
 cdef class WebSocketSettings:
@@ -65,9 +65,9 @@ cdef class WebSocketExchange(MessageReceiver):
     cpdef void accepted(self) except *
     cdef object _forbid(self)
     @cython.locals(refusal=HTTPExchange)
-    cdef void _refuse(self) except *
+    cdef void _refuse(self, object message) except *
     @cython.locals(refusal=HTTPExchange)
-    cdef object _pass_on(self, int kind, object message)
+    cdef object _refuse_further(self, int kind, object message)
     cdef void _arm(self, double when) except *
     cdef void _disarm(self) except *
     cdef void _handshake_expired(self) except *

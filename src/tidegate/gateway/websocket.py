@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tidegate.asgi import ASGIApplication, Message
-from tidegate.gateway.application import MAX_WITHOUT_YIELD, Exchange, Gateway, is_disconnect
+from tidegate.gateway.application import MAX_WITHOUT_YIELD, MESSAGE_COST, Exchange, Gateway, is_disconnect
 from tidegate.gateway.awaitable import READY
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.incoming import Incoming, MessageReceiver
@@ -32,6 +32,7 @@ from tidegate.gateway.session import (
     START,
     accept_values,
     close_values,
+    denial,
     unexpected,
 )
 from tidegate.http.errors import ApplicationError, ClientDisconnected
@@ -143,11 +144,15 @@ class WebSocketExchange(MessageReceiver):
         Exchange.start(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._connection is not None:
+        connection = self._connection
+        if connection is not None:
+            pinged = connection.pinged
             self._turns = MAX_AT_ONCE
             self._since_yield = 0
-            self._connection.receive_data(data, self.loop.time())
+            connection.receive_data(data, self.loop.time())
             self._turns = 0
+            if pinged:
+                self._arm(connection.next_timeout())
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
         if self._connection is not None:
@@ -285,7 +290,7 @@ class WebSocketExchange(MessageReceiver):
                 error = ApplicationError(
                     "the application returned without accepting or refusing the WebSocket"
                 )
-            self._refuse()
+            self._refuse(None)
         if error is not None and state == GONE and is_disconnect(error):
             error = None
         if self._refusal is not None:
@@ -364,10 +369,10 @@ class WebSocketExchange(MessageReceiver):
                 raise ApplicationError(str(error)) from None
         elif kind == ACCEPT:
             self._take_accept(checked)
+        elif state == CONNECTING:
+            self._refuse(checked)
         else:
-            if state == CONNECTING:
-                self._refuse()
-            return self._pass_on(kind, checked)
+            return self._refuse_further(kind, checked)
         if not self._in_step:
             self._stream.flush()
         if self._writing_paused or self._since_yield >= MAX_WITHOUT_YIELD:
@@ -398,7 +403,7 @@ class WebSocketExchange(MessageReceiver):
                 connection.send_text(text)
             except UnicodeEncodeError:
                 raise ApplicationError("'text' has lone surrogates, which UTF-8 does not") from None
-            self._since_yield += len(text)
+            self._since_yield += len(text) + MESSAGE_COST
             return
         if type(data) is not bytes:
             if data is None:
@@ -407,7 +412,7 @@ class WebSocketExchange(MessageReceiver):
                 raise ApplicationError(f"'bytes' is bytes, not {type(data).__name__}")
             data = bytes(data)
         connection.send_binary(data)
-        self._since_yield += len(data)
+        self._since_yield += len(data) + MESSAGE_COST
 
     def _close(self, code: int, reason: str, state: int) -> None:
         connection = self._connection
@@ -455,29 +460,29 @@ class WebSocketExchange(MessageReceiver):
 
     def _forbid(self) -> Awaitable[None]:
         # ASGI www 2.5: closing before accepting is answered 403.
-        self._refuse()
-        self._pass_on(START, {"status": 403, "headers": [(b"content-length", b"0")]})
-        return self._pass_on(BODY, {})
+        self._refuse({"status": 403, "headers": [(b"content-length", b"0")]})
+        return self._refuse_further(BODY, {})
 
-    def _refuse(self) -> None:
-        self._disarm()
+    def _refuse(self, message: Message | None) -> None:
+        # `message` begins the answer. Nothing has happened where it is not valid.
         refusal = HTTPExchange(self._gateway, self._stream, self.request, self.peers)
         refusal.started_at = self.started_at
+        if self._in_step:
+            refusal.step_started()
+        if message is not None:
+            refusal.send(denial(START, message))
+        self._disarm()
         self._refusal = refusal
         self._state = REFUSING
         self._logged = True  # by the refusal
         if self._writing_paused:
             refusal.pause_writing()
-        if self._in_step:
-            refusal.step_started()
 
-    def _pass_on(self, kind: int, message: Message) -> Awaitable[None]:
+    def _refuse_further(self, kind: int, message: Message) -> Awaitable[None]:
         refusal = self._refusal
         if refusal is None:
             return READY
-        passed = dict(message)
-        passed["type"] = "http.response.start" if kind == START else "http.response.body"
-        done = refusal.send(passed)
+        done = refusal.send(denial(kind, message))
         if kind == BODY and not message.get("more_body"):
             self._incoming.end(codes.ABNORMAL_CLOSURE, "")
             if self._waiters:
@@ -513,11 +518,8 @@ class WebSocketExchange(MessageReceiver):
 
     def _handshake_expired(self) -> None:
         # RFC 9110 §15.6.4
-        self._refuse()
-        self._pass_on(
-            START, {"status": 503, "headers": [(b"content-length", b"0"), (b"connection", b"close")]}
-        )
-        self._pass_on(BODY, {})
+        self._refuse({"status": 503, "headers": [(b"content-length", b"0"), (b"connection", b"close")]})
+        self._refuse_further(BODY, {})
         self._stream.flush()
         self._state = GONE
         if self._call is not None:

@@ -26,6 +26,7 @@ cdef class Stream:
     cpdef void resume_reading(self) except *
     cpdef bint can_push(self) except -1
     cpdef void push(self, bytes path, list fields) except *
+    cpdef Py_ssize_t unacknowledged(self) except -1
     cpdef void release(self) except *
     cpdef void reset(self) except *
 
@@ -37,6 +38,7 @@ cdef class Wire:
     cpdef void close_file(self, int descriptor) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self) except *
+    cpdef Py_ssize_t unacknowledged(self) except -1
     cpdef void flush_soon(self) except *
     cpdef void timeout_changed(self) except *
     cpdef void close(self, bint linger) except *

@@ -103,6 +103,11 @@ class Stream:
         """Answer a GET request of this path and header section too, though the client has not sent it (RFC 9113
         §8.4); nothing happens where it takes none."""
 
+    def unacknowledged(self) -> int:
+        """Octets, of those that were sent, which the peer is not known to have; where its connection carries other
+        streams, perhaps theirs too."""
+        raise NotImplementedError
+
     def release(self) -> None:
         """The application has ended."""
 
@@ -135,6 +140,10 @@ class Wire:
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`; idempotent."""
+
+    def unacknowledged(self) -> int:
+        """Octets, of those that were written, which the peer is not known to have."""
+        raise NotImplementedError
 
     def flush_soon(self) -> None:
         """Call the connection's `flush_due()` once, behind the callbacks that the event loop has in its

@@ -54,6 +54,9 @@ class H1Sender(StreamOwner):
         else:
             self._write_out()
 
+    def unacknowledged(self) -> int:
+        return self._wire.unacknowledged()
+
     def _drop_out(self) -> None:
         self._first = b""
         self._rest.clear()

@@ -24,6 +24,7 @@ cdef class StreamOwner(Connection):
     cpdef void stream_cut(self, bint tell) except *
     cpdef void switch(self) except *
     cpdef void set_reading(self, bint paused) except *
+    cpdef Py_ssize_t unacknowledged(self) except -1
     cpdef void start_clock(self) except *
     cpdef bint content_left_over(self) except -1
 

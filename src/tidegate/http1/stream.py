@@ -65,6 +65,10 @@ class StreamOwner(Connection):
     def start_clock(self) -> None:
         """The client has been asked for its content."""
 
+    def unacknowledged(self) -> int:
+        """Octets sent that the peer is not known to have."""
+        raise NotImplementedError  # pragma: no cover
+
     def content_left_over(self) -> bool:
         """Whether more of the content is to come than would be drained behind an answer."""
         raise NotImplementedError  # pragma: no cover
@@ -230,6 +234,9 @@ class H1Stream(Stream):
     def resume_reading(self) -> None:
         if self._state < SENT:
             self._owner.set_reading(False)
+
+    def unacknowledged(self) -> int:
+        return self._owner.unacknowledged()
 
     def reset(self) -> None:
         if self._state >= SENT:

@@ -290,6 +290,9 @@ class H2Stream(SendingStream):
             if self.handler is not None:
                 self._owner.resume_stream(self)
 
+    def unacknowledged(self) -> int:
+        return self.unsent + self._owner.wire.unacknowledged()
+
     def reset(self) -> None:
         if self._phase < SENT:
             # RFC 8441 §5 names CANCEL for tunnels.

@@ -9,7 +9,7 @@ from tidegate.net.acceptor cimport AcceptedConnection, Acceptor
 from tidegate.net.files cimport FileSender
 
 cdef double NEVER, UNSET
-cdef Py_ssize_t DEFAULT_WRITE_BUFFER
+cdef Py_ssize_t DEFAULT_WRITE_BUFFER, FULL_READ
 cdef int OPEN, CLOSING, LINGERING, LOST
 
 
@@ -25,6 +25,8 @@ cdef class TCPProtocol(AcceptedConnection):
     cdef int _state
     cdef bint _eof
     cdef bytes _held
+    cdef bint _paused
+    cdef bint _resting
     cdef bint _flush_scheduled
     cdef bint _flushing
     cdef object _local_size

@@ -30,6 +30,9 @@ NEVER = float("inf")
 UNSET = -1.0
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
+# Where so many octets were read, there may be more. uvloop would then read 31 times again, 256,000 octets each, before
+# any other connection has its turn.
+FULL_READ = 1 << 17
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -56,9 +59,11 @@ class TCPProtocol(AcceptedConnection):
         "_linger_until",
         "_local_size",
         "_origin",
+        "_paused",
         "_peers",
         "_progress",
         "_redirect_port",
+        "_resting",
         "_scheme",
         "_secure",
         "_server",
@@ -93,6 +98,9 @@ class TCPProtocol(AcceptedConnection):
         self._eof = False
         # Over TLS: what came before there was room.
         self._held = b""
+        # Reading is paused: because the connection asked for it; until the event loop's next turn.
+        self._paused = False
+        self._resting = False
         self._flush_scheduled = False
         self._linger_until = NEVER
         # TLS: closes once what is queued has gone.
@@ -161,11 +169,21 @@ class TCPProtocol(AcceptedConnection):
                     return
             written = self._written
             self._connection.receive_data(data, self._acceptor.wheel.now)
-            if self._secure and self._written == written and self._state == OPEN:
-                self._look_for_reset()
+            if self._secure:
+                if self._written == written and self._state == OPEN:
+                    self._look_for_reset()
+            elif len(data) >= FULL_READ and self._state == OPEN:
+                self._resting = True
+                self._transport.pause_reading()
+                self._acceptor.loop.call_soon(self._rested)
         elif self._state == OPEN:
             self._held += data
             self._transport.pause_reading()
+
+    def _rested(self) -> None:
+        self._resting = False
+        if not self._paused:
+            self.resume_reading()
 
     def _look_for_reset(self) -> None:
         # A reset right behind data: uvloop calls a reader once for both, and never again; aiofastnet, which reads once
@@ -276,12 +294,19 @@ class TCPProtocol(AcceptedConnection):
     def count_written(self, count: int) -> None:
         self._written += count
 
+    def unacknowledged(self) -> int:
+        if self._state == LOST:
+            return 0
+        return self._unsent() + self._queued_by_kernel()
+
     def pause_reading(self) -> None:
+        self._paused = True
         if self._state == OPEN and not self._eof:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._state == OPEN and not self._eof:
+        self._paused = False
+        if self._state == OPEN and not self._eof and not self._resting:
             try:
                 self._transport.resume_reading()
             except RuntimeError:

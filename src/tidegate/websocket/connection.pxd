@@ -40,8 +40,10 @@ cdef class WebSocketConnection(MessageReader):
     cdef bytes _close_payload
     cdef double _deadline
     cdef double _heard_at
-    cdef bint _pinged
+    cdef public bint pinged
     cdef double _pinged_at
+    cdef Py_ssize_t _ping_end
+    cdef Py_ssize_t _taken
     cdef Py_ssize_t _pings
     cdef bytes _pong
     cdef bint _writing_paused
@@ -60,7 +62,10 @@ cdef class WebSocketConnection(MessageReader):
     cpdef void resume_reading(self, double now) except *
     @cython.locals(limits=WebSocketLimits)
     cpdef double next_timeout(self) except *
+    @cython.locals(waiting=Py_ssize_t)
     cpdef void handle_timeout(self, double now) except *
+    @cython.locals(before=Py_ssize_t)
+    cdef bint _is_taking(self) except -1
     cpdef void send_text(self, str text) except *
     cpdef void send_binary(self, bytes data) except *
     cpdef void send_close(self, int code, str reason, double now) except *

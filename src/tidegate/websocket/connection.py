@@ -101,18 +101,20 @@ class WebSocketConnection(MessageReader):
         "_handler",
         "_heard_at",
         "_limits",
-        "_pinged",
+        "_ping_end",
         "_pinged_at",
         "_pings",
         "_pong",
         "_sender",
         "_state",
         "_stream",
+        "_taken",
         "_writing_paused",
         "messages_received",
         "messages_sent",
         "octets_received",
         "octets_sent",
+        "pinged",
     )
 
     def __init__(
@@ -138,8 +140,12 @@ class WebSocketConnection(MessageReader):
         self._close_payload = b""
         self._deadline = NEVER  # of the close handshake
         self._heard_at = now
-        self._pinged = False
+        # Whether a pong is awaited: `receive_data` then makes the next timeout earlier, perhaps.
+        self.pinged = False
         self._pinged_at = 0.0
+        # Octets sent up to the ping's end, and how many of them the peer had taken when that was last looked at.
+        self._ping_end = 0
+        self._taken = 0
         self._pings = 0  # in this read
         self._pong: bytes | None = None
         self._writing_paused = False
@@ -163,7 +169,7 @@ class WebSocketConnection(MessageReader):
     def receive_data(self, data: bytes, now: float) -> None:
         """Bytes arrived. RFC 6455 §5, and §1.4: what comes behind a Close is discarded."""
         self._heard_at = now
-        self._pinged = False
+        self.pinged = False
         self.octets_received += len(data)
         if self._state < ENDING:
             self._receive(data, now)
@@ -187,7 +193,7 @@ class WebSocketConnection(MessageReader):
 
     def pause_reading(self) -> None:
         """Deliver no more messages, and let the peer wait. The clock for its pongs stops: we would not read
-        them.
+        them. It is pinged all the same: of one that has gone, only what is sent to it will tell.
         """
         if not self.stopped and self._state == OPEN:
             self.stopped = True
@@ -198,7 +204,7 @@ class WebSocketConnection(MessageReader):
         if self.stopped and self._state < ENDING:
             self.stopped = False
             self._heard_at = now
-            self._pinged = False
+            self.pinged = False
             self._receive(b"", now)
             if not self.stopped or self._state >= ENDING:
                 self._stream.resume_reading()
@@ -211,22 +217,42 @@ class WebSocketConnection(MessageReader):
         if self._state != OPEN:
             return self._deadline
         limits = self._limits
-        if self.stopped or limits.ping_interval <= 0:
+        if limits.ping_interval <= 0:
             return NEVER
-        if not self._pinged:
-            return self._heard_at + limits.ping_interval
-        return self._pinged_at + limits.ping_timeout if limits.ping_timeout > 0 else NEVER
+        if self.pinged and not self.stopped:
+            return self._pinged_at + limits.ping_timeout
+        return self._heard_at + limits.ping_interval
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`: a ping, or the end of a peer that did not answer in time."""
         if now < self.next_timeout():
             return
-        if self._state == OPEN and not self._pinged:
-            self._pinged = True
+        if self._state != OPEN:
+            self._happened(EXPIRED, ABNORMAL_CLOSURE, "", now)
+        elif self.stopped or self._limits.ping_timeout <= 0:
+            # No pong is awaited.
+            self._heard_at = now
+            if not self._writing_paused:
+                self._send_control(PING, b"")
+        elif not self.pinged:
+            waiting = self._stream.unacknowledged()
+            self._taken = self.octets_sent - waiting
+            self.pinged = True
             self._pinged_at = now
             self._send_control(PING, b"")
+            self._ping_end = self.octets_sent
+            if waiting == 0:
+                self._taken = self._ping_end
+        elif self._is_taking():
+            self._pinged_at = now
         else:
             self._happened(EXPIRED, ABNORMAL_CLOSURE, "", now)
+
+    def _is_taking(self) -> bool:
+        # Whether the ping stood behind what a slow peer was still taking, and goes on to take.
+        before = self._taken
+        self._taken = self.octets_sent - self._stream.unacknowledged()
+        return before < self._ping_end and before < self._taken
 
     # --- what the application says
 
@@ -316,7 +342,8 @@ class WebSocketConnection(MessageReader):
             # RFC 6455 §5.5.1: the code comes back; with its reason, which browsers show to the page that closed
             self._close_payload = payload
             self._happened(CLOSE_RECEIVED, code, reason, self._heard_at)
-        elif opcode == PING and self._state == OPEN:
+        elif opcode == PING and self._state < ENDING:
+            # RFC 6455 §5.5.2: until the peer's Close, so behind ours too
             self._pings += 1
             if self._writing_paused or self._pings > MAX_PONGS:
                 self._pong = payload
@@ -324,7 +351,7 @@ class WebSocketConnection(MessageReader):
                 self._send_control(PONG, payload)
 
     def _send_control(self, opcode: int, payload: bytes) -> None:
-        if self._state == OPEN or self._state == ENDING:
+        if self._state != CLOSED:
             frame = encode_header(FIN | opcode, len(payload)) + payload
             self.octets_sent += len(frame)
             self._stream.send_data(frame, False)
