@@ -10,6 +10,7 @@ from tidegate.net.files cimport FileSender
 
 cdef double NEVER, UNSET
 cdef Py_ssize_t DEFAULT_WRITE_BUFFER, FULL_READ
+cdef double MAX_READ_TIME
 cdef int OPEN, CLOSING, LINGERING, LOST
 
 
@@ -40,7 +41,7 @@ cdef class TCPProtocol(AcceptedConnection):
 
     @cython.locals(acceptor=Acceptor)
     cpdef object connection_made(self, object transport)
-    @cython.locals(written=Py_ssize_t)
+    @cython.locals(written=Py_ssize_t, begun=double)
     cpdef object data_received(self, bytes data)
     cdef object _look_for_reset(self)
     @cython.locals(acceptor=Acceptor, now=double)

@@ -7,6 +7,7 @@ import socket
 import sys
 import termios
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tidegate.gateway.scope import Peers
@@ -30,9 +31,10 @@ NEVER = float("inf")
 UNSET = -1.0
 # The high-water mark that transports have of themselves.
 DEFAULT_WRITE_BUFFER = 1 << 16
-# Where so many octets were read, there may be more. uvloop would then read 31 times again, 256,000 octets each, before
-# any other connection has its turn.
+# Where so many octets were read, there may be more, and uvloop would read up to 31 times again, 256,000 octets each,
+# before any other connection has its turn: not where dealing with them took so many seconds.
 FULL_READ = 1 << 17
+MAX_READ_TIME = 0.001
 
 OPEN = 0
 CLOSING = 1  # what is queued is sent, then the transport closes
@@ -167,15 +169,21 @@ class TCPProtocol(AcceptedConnection):
                 if data[0] == 0x50 and begins_preface(data):
                     self._begin_http2(data)
                     return
-            written = self._written
-            self._connection.receive_data(data, self._acceptor.wheel.now)
             if self._secure:
+                written = self._written
+                self._connection.receive_data(data, self._acceptor.wheel.now)
                 if self._written == written and self._state == OPEN:
                     self._look_for_reset()
-            elif len(data) >= FULL_READ and self._state == OPEN:
-                self._resting = True
-                self._transport.pause_reading()
-                self._acceptor.loop.call_soon(self._rested)
+            elif len(data) < FULL_READ:
+                self._connection.receive_data(data, self._acceptor.wheel.now)
+            else:
+                # Not the loop's time, which stands still within a turn.
+                begun = monotonic()
+                self._connection.receive_data(data, self._acceptor.wheel.now)
+                if monotonic() - begun > MAX_READ_TIME and self._state == OPEN:
+                    self._resting = True
+                    self._transport.pause_reading()
+                    self._acceptor.loop.call_soon(self._rested)
         elif self._state == OPEN:
             self._held += data
             self._transport.pause_reading()
