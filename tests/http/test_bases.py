@@ -12,3 +12,6 @@ def test_defaults() -> None:
     assert not Stream().can_push()
     with pytest.raises(NotImplementedError):
         Wire().read_file(0, 0, 1)
+    for base in (Stream(), Wire()):
+        with pytest.raises(NotImplementedError):
+            base.unacknowledged()

@@ -966,6 +966,18 @@ def test_a_tunnel() -> None:
     assert dialogue.alive
 
 
+def test_what_the_client_of_a_tunnel_has_not_taken() -> None:
+    dialogue = Dialogue().receive(headers(1, CONNECT, end=False))
+    stream = dialogue.handler.stream
+    stream.accept_tunnel([])
+    stream.send_data(bytes(65535 + 1000), False)
+    assert stream.unacknowledged() == 1000
+    dialogue.wire.waiting = 5000
+    assert stream.unacknowledged() == 6000
+    dialogue.receive(window(0, 1000), window(1, 600))
+    assert stream.unacknowledged() == 5400
+
+
 def test_a_tunnel_whose_client_ends_first() -> None:
     for accept_first in (False, True):
         dialogue = Dialogue().receive(headers(1, CONNECT, end=False))

@@ -305,9 +305,12 @@ def test_on_asyncios_event_loop() -> None:
 
 @pytest.mark.parametrize("end", [close_frame(1000), frame(3)], ids=["close", "error"])
 @pytest.mark.parametrize("sizes", [[65535], [65536], [100_000], [40_000, 40_000], [1] * 100], ids=str)
-def test_what_came_before_the_end_is_answered_though_reading_was_paused(calm, sizes, end):
+@pytest.mark.parametrize("half_closes", [False, True])
+def test_what_came_before_the_end_is_answered_though_reading_was_paused(calm, sizes, end, half_closes):
     client = open_websocket(calm, "/late")
     client.send(b"".join(frame(TEXT, b"x" * size) for size in sizes) + end)
+    if half_closes:
+        client.end()
     answers = b"".join(bytes((0x81, len(str(size)))) + str(size).encode() for size in sizes)
     received = receive_all(client)
     assert received.startswith(answers + b"\x88")

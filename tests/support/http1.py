@@ -29,6 +29,7 @@ class RecordingWire(Wire):
         self.writes: list[bytes] = []
         self.reading = True
         self.ended: str | None = None
+        self.waiting = 0  # octets that the peer has not taken
         self.flushes_wanted = 0
         self.timeouts_changed = 0
         self.connection: Connection | None = None
@@ -65,7 +66,7 @@ class RecordingWire(Wire):
         self.reading = True
 
     def unacknowledged(self) -> int:
-        return 0
+        return self.waiting
 
     def flush_soon(self) -> None:
         self.flushes_wanted += 1

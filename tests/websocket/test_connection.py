@@ -65,6 +65,7 @@ INPUTS: dict[str, Callable[[Server], object]] = {
     "close without code": lambda server: server.receive(frame(CLOSE), 1.0),
     "error": lambda server: server.receive(frame(TEXT, b"x", rsv=0x10), 1.0),
     "eof": lambda server: server.connection.receive_eof(),
+    "reset": lambda server: server.connection.receive_reset(),
     "send_text": lambda server: server.connection.send_text("é"),
     "send_binary": lambda server: server.connection.send_binary(b"b"),
     "send_close": lambda server: server.connection.send_close(1001, "", 1.0),
@@ -83,6 +84,7 @@ EXPECTED: dict[tuple[str, str], tuple[list[tuple[object, ...]], bytes, str]] = {
     ("OPEN", "close without code"): ([("close", 1005, "")], b"", ""),
     ("OPEN", "error"): ([("close", 1002, "reserved bits set")], b"", ""),
     ("OPEN", "eof"): (LOST, b"", "ended"),
+    ("OPEN", "reset"): (LOST, b"", "ended"),
     ("OPEN", "send_text"): ([], b"\x81\x02\xc3\xa9", ""),
     ("OPEN", "send_binary"): ([], b"\x82\x01b", ""),
     ("OPEN", "send_close"): ([], b"\x88\x02\x03\xe9", ""),
@@ -95,6 +97,7 @@ EXPECTED: dict[tuple[str, str], tuple[list[tuple[object, ...]], bytes, str]] = {
     ("CLOSING", "close without code"): ([("close", 1005, "")], b"", "ended"),
     ("CLOSING", "error"): ([("close", 1002, "reserved bits set")], b"", "ended"),
     ("CLOSING", "eof"): (LOST, b"", "ended"),
+    ("CLOSING", "reset"): (LOST, b"", "ended"),
     ("CLOSING", "send_text"): NOTHING,
     ("CLOSING", "send_binary"): NOTHING,
     ("CLOSING", "send_close"): NOTHING,
@@ -106,7 +109,8 @@ EXPECTED: dict[tuple[str, str], tuple[list[tuple[object, ...]], bytes, str]] = {
     ("ENDING", "close"): NOTHING,
     ("ENDING", "close without code"): NOTHING,
     ("ENDING", "error"): NOTHING,
-    ("ENDING", "eof"): ([], b"", "ended"),
+    ("ENDING", "eof"): NOTHING,
+    ("ENDING", "reset"): ([], b"", "ended"),
     ("ENDING", "send_text"): ([], b"\x81\x02\xc3\xa9", ""),
     ("ENDING", "send_binary"): ([], b"\x82\x01b", ""),
     ("ENDING", "send_close"): ([], b"\x88\x06\x0f\xa1away", "ended"),
@@ -321,6 +325,43 @@ def test_a_close_behind_a_pause_comes_behind_it() -> None:
     assert server.events[1:] == [("message", "2"), ("close", 1000, "")]
     # What comes now is discarded, so it may come.
     assert server.stream.reading
+
+
+def test_an_end_behind_a_pause_comes_behind_the_messages() -> None:
+    messages = [("message", str(i)) for i in range(4)]
+    server = Server(pause_after=1)
+    server.receive(b"".join(frame(TEXT, b"%d" % i) for i in range(4)) + frame(TEXT, b"half")[:-1])
+    server.connection.receive_eof()
+    assert server.events == messages[:1]
+    server.handler.pause_after = 1
+    server.connection.resume_reading(0.0)
+    assert server.events == messages[:2]
+    server.connection.resume_reading(0.0)
+    assert server.events == [*messages, ("close", 1006, "")]
+    assert server.stream.ended
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "our close"])
+def test_what_ends_a_connection_whose_end_waits(end: str) -> None:
+    server = Server(pause_after=1)
+    behind = close_frame(1000) if end == "close" else b""
+    server.receive(frame(TEXT, b"0") + frame(TEXT, b"1") + behind)
+    server.connection.receive_eof()
+    assert server.events == [("message", "0")]
+    if end == "reset":
+        server.connection.receive_reset()
+        expected: list[object] = [("close", 1006, "")]
+    elif end == "our close":
+        server.connection.send_close(1000, "", 0.0)
+        assert server.take() == b"\x88\x02\x03\xe8"
+        expected = [("close", 1006, "")]
+    else:
+        server.connection.resume_reading(0.0)
+        server.connection.finish()
+        expected = [("message", "1"), ("close", 1000, "")]
+    assert server.events[1:] == expected
+    assert server.connection.closed
+    assert server.stream.ended
 
 
 def test_closing_reads_on_for_the_peers_close() -> None:

@@ -170,7 +170,7 @@ class WebSocketExchange(MessageReceiver):
             self._refusal.stream_reset()
             self._client_gone()
         elif self._connection is not None:
-            self._connection.receive_eof()
+            self._connection.receive_reset()
         else:
             self._client_gone()
 

@@ -39,6 +39,7 @@ cdef class WebSocketConnection(MessageReader):
     cdef int _state
     cdef bytes _close_payload
     cdef double _deadline
+    cdef bint _eof
     cdef double _heard_at
     cdef public bint pinged
     cdef double _pinged_at
@@ -54,6 +55,7 @@ cdef class WebSocketConnection(MessageReader):
 
     cpdef void receive_data(self, bytes data, double now) except *
     cpdef void receive_eof(self) except *
+    cpdef void receive_reset(self) except *
     cpdef void pause_writing(self) except *
     cpdef void resume_writing(self) except *
     @cython.locals(payload=bytes)

@@ -1,10 +1,10 @@
 """A WebSocket connection, server side, over a `Stream` that has become a tunnel (RFC 6455, RFC 7692), with no
 I/O.
 
-Bytes in: `receive_data`, `receive_eof`. Calls out: the `WebSocketHandler`. Bytes out: the stream, which
-gathers what is sent within one `receive_data` into one write. A peer's close and a peer's error take effect
-behind the messages that came before them: the handler is told, lets the application answer those, and calls
-`finish`.
+Bytes in: `receive_data`, `receive_eof`, `receive_reset`. Calls out: the `WebSocketHandler`. Bytes out: the
+stream, which gathers what is sent within one `receive_data` into one write. A peer's close and a peer's error
+take effect behind the messages that came before them: the handler is told, lets the application answer those,
+and calls `finish`.
 """
 
 from tidegate.http.errors import ProtocolError
@@ -98,6 +98,7 @@ class WebSocketConnection(MessageReader):
         "_close_payload",
         "_deadline",
         "_deflater",
+        "_eof",
         "_handler",
         "_heard_at",
         "_limits",
@@ -139,6 +140,7 @@ class WebSocketConnection(MessageReader):
         self._state = OPEN
         self._close_payload = b""
         self._deadline = NEVER  # of the close handshake
+        self._eof = False  # waits for `resume_reading`
         self._heard_at = now
         # Whether a pong is awaited: `receive_data` then makes the next timeout earlier, perhaps.
         self.pinged = False
@@ -175,7 +177,15 @@ class WebSocketConnection(MessageReader):
             self._receive(data, now)
 
     def receive_eof(self) -> None:
-        """The peer has ended its side, or the stream was reset."""
+        """The peer has ended its side: with no Close, it is lost, behind the messages that came before. Behind its
+        Close it may still read what it is owed."""
+        if self.stopped and self._state == OPEN:
+            self._eof = True
+        elif self._state != ENDING:
+            self.receive_reset()
+
+    def receive_reset(self) -> None:
+        """The stream was reset."""
         self._close_payload = b""
         self._happened(LOST, ABNORMAL_CLOSURE, "", 0.0)
 
@@ -206,7 +216,9 @@ class WebSocketConnection(MessageReader):
             self._heard_at = now
             self.pinged = False
             self._receive(b"", now)
-            if not self.stopped or self._state >= ENDING:
+            if self._eof and not self.stopped:
+                self.receive_reset()
+            elif not self.stopped or self._state >= ENDING:
                 self._stream.resume_reading()
 
     # --- time
