@@ -7,7 +7,6 @@ import logging.config
 import re
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,6 @@ import pytest
 from tidegate.cli.logging import JSONFormatter, TextFormatter, read_log_config, set_up_logging, wants_colors
 from tidegate.config import ConfigError, Logging
 from tidegate.server.access_log import AccessLog, AccessRecord
-
-NAMES = ("tidegate", "tidegate.access", "tidegate.error")
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in NAMES]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    yield
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers[:], logger.propagate = handlers, propagate
-        logger.setLevel(level)
 
 
 def raised() -> logging.LogRecord:
