@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -978,6 +979,36 @@ def test_what_another_task_sends_goes_out_at_once() -> None:
         await client.settle()
 
     run(app, scenario)
+
+
+def test_answers_to_many_messages_let_the_loop_turn() -> None:
+    turns = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            turns.append(answered)
+            if answered < 10_000:
+                loop.call_soon(turn)
+
+        answered = 0
+        turn()
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+            answered += 1
+
+    async def scenario(client: Client) -> None:
+        await client.open()
+        await client.send(frame(TEXT) * 10_000 + close_frame(1000))
+        assert len(client.frames()) == 10_001
+
+    run(app, scenario)
+    assert turns[-1] == 10_000
+    # For 1 MiB, a message counts as 512 octets.
+    assert max(after - before for before, after in pairwise(turns)) <= 2048 + 16
 
 
 def test_receive_in_another_task() -> None:
