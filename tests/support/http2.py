@@ -43,6 +43,15 @@ GET: list[tuple[bytes, bytes]] = [
 ]
 POST: list[tuple[bytes, bytes]] = [(b":method", b"POST"), *GET[1:]]
 TRAILERS = [(b"x-trailer", b"t")]
+CONNECT = [
+    (b":method", b"CONNECT"),
+    (b":protocol", b"websocket"),
+    (b":scheme", b"http"),
+    (b":path", b"/chat"),
+    (b":authority", b"h"),
+    (b"sec-websocket-version", b"13"),
+]
+NEVER = float("inf")
 
 
 # What a client sends
@@ -403,3 +412,11 @@ def stream_error(*pieces: bytes, stream_id: int = 1, **options: Any) -> int:
         assert len(dialogue.of(RST_STREAM)) == 1
     assert len(codes) == 1, codes
     return codes.pop()
+
+
+def codes(dialogue: Dialogue) -> list[int]:
+    return [each.code for each in dialogue.of(GOAWAY)]
+
+
+def urgencies(dialogue: Dialogue) -> list[int]:
+    return [handler.stream.urgency for handler in dialogue.handlers]  # type: ignore[attr-defined]
