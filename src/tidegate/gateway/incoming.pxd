@@ -8,6 +8,9 @@ cdef class MessageReceiver(Exchange):
     cpdef void connection_closed(self) except *
 
 
+cdef MessageReceiver NOBODY
+
+
 cdef class Incoming(WebSocketHandler):
     cdef MessageReceiver _exchange
     cdef public object messages
@@ -16,4 +19,5 @@ cdef class Incoming(WebSocketHandler):
     cdef public int code
     cdef public str reason
 
+    cpdef void tell(self, MessageReceiver exchange)
     cpdef void end(self, int code, str reason) except *

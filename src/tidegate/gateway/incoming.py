@@ -22,30 +22,45 @@ class MessageReceiver(Exchange):
         """Nothing is sent any more."""
 
 
+NOBODY = MessageReceiver()
+
+
 class Incoming(WebSocketHandler):
-    """What has come and was not taken: messages, then the end of them."""
+    """What has come and was not taken: messages, then the end of them.
+
+    It knows its exchange only while there is a connection: no cycle may hold what has come, 16 MiB of it perhaps, until
+    the garbage collector finds it.
+    """
 
     __slots__ = ("_exchange", "code", "ended", "messages", "octets", "reason")
 
-    def __init__(self, exchange: MessageReceiver) -> None:
-        self._exchange = exchange
+    def __init__(self) -> None:
+        self._exchange = NOBODY
         self.messages: deque[str | bytes] = deque()
         self.octets = 0
         self.ended = False
         self.code = codes.ABNORMAL_CLOSURE
         self.reason = ""
 
+    def tell(self, exchange: MessageReceiver) -> None:
+        """Tell `exchange` of what comes, until the connection is closed."""
+        self._exchange = exchange
+
     def message_received(self, message: str | bytes) -> None:
         self.messages.append(message)
         self.octets += len(message)
-        self._exchange.messages_waiting(len(self.messages), self.octets)
+        exchange = self._exchange
+        exchange.messages_waiting(len(self.messages), self.octets)
 
     def close_received(self, code: int, reason: str) -> None:
         self.end(code, reason)
-        self._exchange.end_waiting(not self.messages)
+        exchange = self._exchange
+        exchange.end_waiting(not self.messages)
 
     def connection_closed(self) -> None:
-        self._exchange.connection_closed()
+        exchange = self._exchange
+        self._exchange = NOBODY
+        exchange.connection_closed()
 
     def end(self, code: int, reason: str) -> None:
         """What `websocket.disconnect` will say, behind the messages; the first call counts."""

@@ -130,7 +130,7 @@ class WebSocketExchange(MessageReceiver):
         self._connect_delivered = False
         self._refusal: HTTPExchange | None = None
         self._connection: WebSocketConnection | None = None
-        self._incoming = Incoming(self)
+        self._incoming = Incoming()
         self._timer: TimerHandle | None = None
         self._timer_due = NEVER
         self._shutting_down = False
@@ -155,38 +155,46 @@ class WebSocketExchange(MessageReceiver):
                 self._arm(connection.next_timeout())
 
     def end_received(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        if self._connection is not None:
-            self._connection.receive_eof()
+        connection = self._connection
+        if connection is not None:
+            connection.receive_eof()
 
     def peer_closed(self) -> None:
-        if self._refusal is not None:
-            self._refusal.peer_closed()
+        refusal = self._refusal
+        if refusal is not None:
+            refusal.peer_closed()
         elif self._connection is None:
             self._client_gone()
             self._stream.reset()
 
     def stream_reset(self) -> None:
-        if self._refusal is not None:
-            self._refusal.stream_reset()
+        refusal = self._refusal
+        connection = self._connection
+        if refusal is not None:
+            refusal.stream_reset()
             self._client_gone()
-        elif self._connection is not None:
-            self._connection.receive_reset()
+        elif connection is not None:
+            connection.receive_reset()
         else:
             self._client_gone()
 
     def pause_writing(self) -> None:
         self._writing_paused = True
-        if self._refusal is not None:
-            self._refusal.pause_writing()
-        if self._connection is not None:
-            self._connection.pause_writing()
+        refusal = self._refusal
+        connection = self._connection
+        if refusal is not None:
+            refusal.pause_writing()
+        if connection is not None:
+            connection.pause_writing()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._refusal is not None:
-            self._refusal.resume_writing()
-        if self._connection is not None:
-            self._connection.resume_writing()
+        refusal = self._refusal
+        connection = self._connection
+        if refusal is not None:
+            refusal.resume_writing()
+        if connection is not None:
+            connection.resume_writing()
             self._stream.flush()
         self._wake_senders()
 
@@ -205,8 +213,9 @@ class WebSocketExchange(MessageReceiver):
         full = count >= settings.max_queue or (
             octets >= settings.max_queued and (count > 1 or not self._waiters)
         )
-        if full and self._connection is not None:
-            self._connection.pause_reading()
+        connection = self._connection
+        if full and connection is not None:
+            connection.pause_reading()
         if self._waiters:
             self._wake()
 
@@ -234,8 +243,9 @@ class WebSocketExchange(MessageReceiver):
 
     def _finish(self) -> None:
         # The application has had all that came before the peer's close: now that takes effect.
-        if self._connection is not None:
-            self._connection.finish()
+        connection = self._connection
+        if connection is not None:
+            connection.finish()
             if not self._in_step:
                 self._stream.flush()
 
@@ -272,18 +282,21 @@ class WebSocketExchange(MessageReceiver):
 
     def step_started(self) -> None:
         self._in_step = True
-        if self._refusal is not None:
-            self._refusal.step_started()
+        refusal = self._refusal
+        if refusal is not None:
+            refusal.step_started()
 
     def step_ended(self) -> None:
         self._in_step = False
-        if self._refusal is not None:
-            self._refusal.step_ended()
+        refusal = self._refusal
+        if refusal is not None:
+            refusal.step_ended()
         else:
             self._stream.flush()
 
     def application_ended(self, error: BaseException | None) -> None:
         self._call = None
+        self._waiter = None
         state = self._state
         if state == CONNECTING:
             if error is None:
@@ -293,8 +306,9 @@ class WebSocketExchange(MessageReceiver):
             self._refuse(None)
         if error is not None and state == GONE and is_disconnect(error):
             error = None
-        if self._refusal is not None:
-            self._refusal.application_ended(error)
+        refusal = self._refusal
+        if refusal is not None:
+            refusal.application_ended(error)
             return
         if error is not None:
             self._log_failure(error)
@@ -441,6 +455,7 @@ class WebSocketExchange(MessageReceiver):
             self._stream, self._incoming, settings.limits, settings.sender, self._handshake.deflate, now
         )
         self._connection = connection
+        self._incoming.tell(self)
         self._state = ACCEPTED
         self.status = 101 if self.request.http_version == "1.1" else 200
         if self.started_at:

@@ -153,14 +153,16 @@ class H1Connection(H1Sender):
     def pause_writing(self) -> None:
         """The peer is not keeping up with what was written."""
         self._writing_paused = True
-        if self._handler is not None:
-            self._handler.pause_writing()
+        handler = self._handler
+        if handler is not None:
+            handler.pause_writing()
 
     def resume_writing(self) -> None:
         """Undo `pause_writing`."""
         self._writing_paused = False
-        if self._handler is not None:
-            self._handler.resume_writing()
+        handler = self._handler
+        if handler is not None:
+            handler.resume_writing()
         elif self._pending_size and self._state == IDLE:
             self._receive_pending()
             self.flush()
@@ -169,8 +171,9 @@ class H1Connection(H1Sender):
         """Let the current exchange end, and an idle client send one more request, then close (RFC 9112
         §9.6)."""
         self.shutting_down = True
-        if self._handler is not None:
-            self._handler.shutdown_started()
+        handler = self._handler
+        if handler is not None:
+            handler.shutdown_started()
         elif self._state == IDLE:
             self._idle_since = now
             self._idle_timeout = self._limits.shutdown_idle
@@ -306,10 +309,11 @@ class H1Connection(H1Sender):
                 elif self._state == COMPLETE:
                     self._keep_pending(data, i)
                     return
-                elif self._state == TUNNEL and self._handler is not None:
-                    self._handler.data_received(data[i:] if i else data)
-                    return
                 else:
+                    if self._state == TUNNEL:
+                        handler = self._handler
+                        if handler is not None:
+                            handler.data_received(data[i:] if i else data)
                     return
         except RequestError as error:
             self._refuse(error, None)
@@ -394,8 +398,9 @@ class H1Connection(H1Sender):
             # RFC 9110 §10.1.1: content that comes unasked makes the 100 needless.
             stream.continue_due = False
             self.start_clock()
-        if self._handler is not None:
-            self._handler.data_received(data)
+        handler = self._handler
+        if handler is not None:
+            handler.data_received(data)
         else:
             self._drain_left -= len(data)
             if self._drain_left < 0:
@@ -411,8 +416,9 @@ class H1Connection(H1Sender):
             self._wire.resume_reading()
         if self._stream is not None:
             self._stream.continue_due = False
-        if self._handler is not None:
-            self._handler.end_received(trailers)
+        handler = self._handler
+        if handler is not None:
+            handler.end_received(trailers)
         else:
             self._next_request()
 
@@ -561,9 +567,10 @@ class H1Connection(H1Sender):
         """The stream has become a tunnel; what came behind the request is its first data."""
         self._advance(SWITCHED)
         self._pipelining = False
-        if self._pending_size and self._handler is not None:
+        handler = self._handler
+        if self._pending_size and handler is not None:
             data = self._take_pending()
-            self._handler.data_received(data[self._pending_start :])
+            handler.data_received(data[self._pending_start :])
 
     def set_reading(self, paused: bool) -> None:
         """Let the peer wait with the request's content, or go on."""

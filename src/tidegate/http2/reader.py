@@ -224,7 +224,8 @@ class FrameReader:
             if self._pad_unknown:
                 raise ProtocolError(FRAME_SIZE_ERROR, "DATA without its padding")
             self.frames += 1
-            self._handler.data_received(stream_id, b"", 0, flags & END_STREAM != 0)
+            handler = self._handler
+            handler.data_received(stream_id, b"", 0, flags & END_STREAM != 0)
             return
         self.in_data = True
         self._data_stream = stream_id
@@ -264,7 +265,8 @@ class FrameReader:
             content = p[begin : begin + size]
         else:
             content = b""
-        self._handler.data_received(self._data_stream, content, i - start, end)
+        handler = self._handler
+        handler.data_received(self._data_stream, content, i - start, end)
         return i
 
     def _take_frame(self, kind: int, flags: int, stream_id: int, data: bytes, start: int, end: int) -> None:
@@ -278,7 +280,8 @@ class FrameReader:
             if length != 4:
                 raise ProtocolError(FRAME_SIZE_ERROR, "WINDOW_UPDATE is 4 octets")  # §6.9
             increment = (p[start] & 0x7F) << 24 | p[start + 1] << 16 | p[start + 2] << 8 | p[start + 3]
-            self._handler.window_update_received(stream_id, increment)
+            handler = self._handler
+            handler.window_update_received(stream_id, increment)
         elif kind == CONTINUATION:
             self._take_continuation(flags, p[start:end])
         elif kind == PRIORITY:
@@ -287,13 +290,15 @@ class FrameReader:
             depends_on = 0
             if length == 5:
                 depends_on = (p[start] & 0x7F) << 24 | p[start + 1] << 16 | p[start + 2] << 8 | p[start + 3]
-            self._handler.priority_received(stream_id, depends_on, length == 5)
+            handler = self._handler
+            handler.priority_received(stream_id, depends_on, length == 5)
         elif kind == RST_STREAM:
             if stream_id == 0:
                 raise ProtocolError(PROTOCOL_ERROR, "RST_STREAM on stream 0")  # §6.4
             if length != 4:
                 raise ProtocolError(FRAME_SIZE_ERROR, "RST_STREAM is 4 octets")
-            self._handler.reset_received(stream_id)
+            handler = self._handler
+            handler.reset_received(stream_id)
         elif kind == PUSH_PROMISE:
             raise ProtocolError(PROTOCOL_ERROR, "a client cannot push")  # §8.4
         elif kind in (SETTINGS, PING, GOAWAY, PRIORITY_UPDATE):
@@ -302,7 +307,8 @@ class FrameReader:
                 raise ProtocolError(PROTOCOL_ERROR, "a frame of the connection on a stream")
             self._take_connection_frame(kind, flags, p[start:end])
         else:
-            self._handler.unknown_received()  # §4.1, §5.5
+            handler = self._handler
+            handler.unknown_received()  # §4.1, §5.5
 
     def _take_headers(self, flags: int, stream_id: int, data: bytes, start: int, end: int) -> None:
         """HEADERS (§6.2)."""
@@ -325,7 +331,8 @@ class FrameReader:
         if last < i:
             raise ProtocolError(PROTOCOL_ERROR, "padding longer than its frame")
         if flags & END_HEADERS:
-            self._handler.headers_received(stream_id, p[i:last], flags & END_STREAM != 0, depends_on)
+            handler = self._handler
+            handler.headers_received(stream_id, p[i:last], flags & END_STREAM != 0, depends_on)
             return
         self._block_stream = stream_id
         self._block_ends_stream = flags & END_STREAM != 0
@@ -346,7 +353,8 @@ class FrameReader:
             self._block_stream = 0
             if len(block) > self._max_block:
                 raise ProtocolError(ENHANCE_YOUR_CALM, "header block too large")
-            self._handler.headers_received(stream_id, block, self._block_ends_stream, self._block_depends_on)
+            handler = self._handler
+            handler.headers_received(stream_id, block, self._block_ends_stream, self._block_depends_on)
         elif len(self._block) > self._max_block or self._pieces >= self._max_pieces:
             raise ProtocolError(ENHANCE_YOUR_CALM, "header block too large")
 
@@ -358,24 +366,29 @@ class FrameReader:
                     raise ProtocolError(FRAME_SIZE_ERROR, "SETTINGS acknowledged with a payload")  # §6.5
                 if not self._settings_seen:
                     raise ProtocolError(PROTOCOL_ERROR, "SETTINGS is not the first frame")  # §3.4
-                self._handler.settings_acknowledged()
+                handler = self._handler
+                handler.settings_acknowledged()
                 return
             if length % 6:
                 raise ProtocolError(FRAME_SIZE_ERROR, "SETTINGS is a multiple of 6 octets")
             self._settings_seen = True
-            self._handler.settings_received(payload)
+            handler = self._handler
+            handler.settings_received(payload)
         elif kind == PING:
             if length != 8:
                 raise ProtocolError(FRAME_SIZE_ERROR, "PING is 8 octets")  # §6.7
-            self._handler.ping_received(payload, flags & ACK != 0)
+            handler = self._handler
+            handler.ping_received(payload, flags & ACK != 0)
         elif kind == GOAWAY:
             if length < 8:
                 raise ProtocolError(FRAME_SIZE_ERROR, "GOAWAY is 8 octets or more")  # §6.8
-            self._handler.goaway_received()
+            handler = self._handler
+            handler.goaway_received()
         else:
             if length < 4:
                 raise ProtocolError(FRAME_SIZE_ERROR, "PRIORITY_UPDATE is 4 octets or more")
             about = int.from_bytes(payload[:4], "big") & 0x7FFFFFFF
             if about == 0:
                 raise ProtocolError(PROTOCOL_ERROR, "PRIORITY_UPDATE about stream 0")  # RFC 9218 §7.1
-            self._handler.priority_update_received(about, payload[4:])
+            handler = self._handler
+            handler.priority_update_received(about, payload[4:])

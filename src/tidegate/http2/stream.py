@@ -149,8 +149,9 @@ class H2Stream(SendingStream):
         self._head = None
         self._trailers = None
         self._early = None
-        if self.handler is not None and not self.started:
-            self.handler.discarded()
+        handler = self.handler
+        if handler is not None and not self.started:
+            handler.discarded()
         self.handler = None
         self._owner.unschedule(self)
         self.unsent = 0
@@ -262,10 +263,12 @@ class H2Stream(SendingStream):
         early = self._early
         self._early = None
         self.reading_paused = False
-        if early and self.handler is not None:
-            self.handler.data_received(bytes(early))
-        if self.state == HALF_CLOSED_REMOTE and self.handler is not None:
-            self.handler.end_received([])
+        handler = self.handler
+        if early and handler is not None:
+            handler.data_received(bytes(early))
+            handler = self.handler
+        if self.state == HALF_CLOSED_REMOTE and handler is not None:
+            handler.end_received([])
         else:
             self._owner.resume_stream(self)
 

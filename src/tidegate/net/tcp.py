@@ -144,12 +144,11 @@ class TCPProtocol(AcceptedConnection):
             self._connection = self._open_http2(now)
         else:
             defaults = acceptor.secure_defaults if self._secure else acceptor.defaults
-            self._connection = H1Connection(
-                self, acceptor.limits, defaults, self.open_handler, self.refused, now
-            )
+            connection = H1Connection(self, acceptor.limits, defaults, self.open_handler, self.refused, now)
+            self._connection = connection
             self._undecided = acceptor.h2c and not self._secure
             if acceptor.shutting_down:
-                self._connection.shutdown(now)
+                connection.shutdown(now)
         self.timeout_changed()
 
     def unpark(self) -> None:
@@ -163,7 +162,8 @@ class TCPProtocol(AcceptedConnection):
             TCPProtocol.data_received(self, held)
 
     def data_received(self, data: bytes) -> None:
-        if self._state == OPEN and self._connection is not None:
+        connection = self._connection
+        if self._state == OPEN and connection is not None:
             if self._undecided:
                 self._undecided = False
                 if data[0] == 0x50 and begins_preface(data):
@@ -171,15 +171,15 @@ class TCPProtocol(AcceptedConnection):
                     return
             if self._secure:
                 written = self._written
-                self._connection.receive_data(data, self._acceptor.wheel.now)
+                connection.receive_data(data, self._acceptor.wheel.now)
                 if self._written == written and self._state == OPEN:
                     self._look_for_reset()
             elif len(data) < FULL_READ:
-                self._connection.receive_data(data, self._acceptor.wheel.now)
+                connection.receive_data(data, self._acceptor.wheel.now)
             else:
                 # Not the loop's time, which stands still within a turn.
                 begun = monotonic()
-                self._connection.receive_data(data, self._acceptor.wheel.now)
+                connection.receive_data(data, self._acceptor.wheel.now)
                 if monotonic() - begun > MAX_READ_TIME and self._state == OPEN:
                     self._resting = True
                     self._transport.pause_reading()
@@ -206,10 +206,9 @@ class TCPProtocol(AcceptedConnection):
         now = self._acceptor.wheel.now
         if len(data) < len(PREFACE) and self._connection is not None:
             timeout = self._acceptor.preface_timeout
-            self._connection = PrefaceReader(
-                self, self._connection, self._open_http2, self.switch, now, timeout
-            )
-            self._connection.receive_data(data, now)
+            reader = PrefaceReader(self, self._connection, self._open_http2, self.switch, now, timeout)
+            self._connection = reader
+            reader.receive_data(data, now)
             self.timeout_changed()
         else:
             self.switch(self._open_http2(now), data, now)
@@ -234,16 +233,19 @@ class TCPProtocol(AcceptedConnection):
         if self._state == LINGERING:
             if not self._secure:
                 self._transport.close()
-        elif self._state == OPEN and self._connection is not None:
-            self._connection.receive_eof(self._acceptor.wheel.now)
+        elif self._state == OPEN:
+            connection = self._connection
+            if connection is not None:
+                connection.receive_eof(self._acceptor.wheel.now)
         # The transport stays open for the answer; one of TLS closes in any case, once it has sent what it holds.
         return not self._secure
 
     def connection_lost(self, error: Exception | None) -> None:
         acceptor = self._acceptor
         self._state = LOST
-        if self._files is not None:
-            self._files.close()
+        files = self._files
+        if files is not None:
+            files.close()
         acceptor.wheel.cancel(self)
         acceptor.connections.discard(self)
         if acceptor.share is not None:
@@ -256,26 +258,30 @@ class TCPProtocol(AcceptedConnection):
             acceptor.make_room(self)
 
     def pause_writing(self) -> None:
-        if self._connection is not None:
-            self._connection.pause_writing()
+        connection = self._connection
+        if connection is not None:
+            connection.pause_writing()
         self._acceptor.wheel.schedule(self, UNSET)
 
     def resume_writing(self) -> None:
+        connection = self._connection
+        files = self._files
         if self._flushing:
             # Not within the transport's own call.
             self._acceptor.loop.call_soon(self.timeout_due, self._acceptor.wheel.now)
-        elif self._files is not None and self._files.busy():
-            self._files.resume()
-        elif self._connection is not None:
-            self._connection.resume_writing()
+        elif files is not None and files.busy():
+            files.resume()
+        elif connection is not None:
+            connection.resume_writing()
 
     # --- Wire
 
     def write(self, data: bytes) -> None:
         if self._state >= CLOSING:
             return
-        if self._files is not None and self._files.busy():
-            self._files.enqueue(data)
+        files = self._files
+        if files is not None and files.busy():
+            files.enqueue(data)
         else:
             self._written += len(data)
             self._transport.write(data)
@@ -286,9 +292,10 @@ class TCPProtocol(AcceptedConnection):
             if data:
                 self.write(data)
             return
-        if self._files is None:
-            self._files = FileSender(self, self._transport, self._acceptor.loop, self._secure)
-        self._files.send(data, descriptor, offset, count)
+        files = self._files
+        if files is None:
+            files = self._files = FileSender(self, self._transport, self._acceptor.loop, self._secure)
+        files.send(data, descriptor, offset, count)
 
     def read_file(self, descriptor: int, offset: int, count: int) -> bytes:
         try:
@@ -329,19 +336,22 @@ class TCPProtocol(AcceptedConnection):
     def flush_due(self) -> None:
         """The loop's callback for `flush_soon`."""
         self._flush_scheduled = False
-        if self._connection is not None and self._state == OPEN:
-            self._connection.flush_due()
+        connection = self._connection
+        if connection is not None and self._state == OPEN:
+            connection.flush_due()
 
     def timeout_changed(self) -> None:
-        if self._connection is not None:
-            self._acceptor.wheel.schedule(self, self._connection.next_timeout())
+        connection = self._connection
+        if connection is not None:
+            self._acceptor.wheel.schedule(self, connection.next_timeout())
 
     def close(self, linger: bool) -> None:
         if self._state >= CLOSING:
             return
-        if self._files is not None and self._files.busy():
+        files = self._files
+        if files is not None and files.busy():
             # Behind the file.
-            self._files.enqueue(linger)
+            files.enqueue(linger)
             return
         acceptor = self._acceptor
         linger = linger and not self._eof and acceptor.linger > 0
@@ -429,7 +439,8 @@ class TCPProtocol(AcceptedConnection):
             return
         acceptor = self._acceptor
         unsent = self._unsent()
-        sending = self._files is not None and self._files.busy()
+        files = self._files
+        sending = files is not None and files.busy()
         if self._flushing:
             if not unsent and not sending:
                 self._end_secure()
@@ -458,13 +469,15 @@ class TCPProtocol(AcceptedConnection):
                 else:
                     self._transport.abort()
                 return
-        if self._state == OPEN and self._connection is not None:
-            if not unsent and self._connection.next_timeout() <= now and self._is_asked():
+        connection = self._connection
+        if self._state == OPEN and connection is not None:
+            if not unsent and connection.next_timeout() <= now and self._is_asked():
                 acceptor.wheel.schedule(self, UNSET)
                 return
-            self._connection.handle_timeout(now)
-            if self._state == OPEN and self._connection is not None:
-                due = self._connection.next_timeout()
+            connection.handle_timeout(now)
+            connection = self._connection
+            if self._state == OPEN and connection is not None:
+                due = connection.next_timeout()
                 if due < after:
                     after = due
         elif self._state == LINGERING and self._linger_until > now:
@@ -581,15 +594,18 @@ class TCPProtocol(AcceptedConnection):
         return peers
 
     def shutdown(self) -> None:
-        if self._connection is not None and self._state == OPEN:
-            self._connection.shutdown(self._acceptor.wheel.now)
+        connection = self._connection
+        if connection is not None and self._state == OPEN:
+            connection.shutdown(self._acceptor.wheel.now)
 
     def close_idle(self) -> None:
-        if self._connection is not None and self._state == OPEN and not self._is_asked():
-            self._connection.close_idle()
+        connection = self._connection
+        if connection is not None and self._state == OPEN and not self._is_asked():
+            connection.close_idle()
 
     def cut(self) -> None:
-        if self._connection is not None and self._state == OPEN:
-            self._connection.cut()
+        connection = self._connection
+        if connection is not None and self._state == OPEN:
+            connection.cut()
         elif self._state != LOST:
             self._transport.abort()
