@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.inprocess import Serving, serving
+from tests.support.process import eventually
 from tests.support.tls import TLSClient
 from tests.support.wire import Client
 from tests.websocket.support import close_frame, frame
@@ -90,6 +91,7 @@ def failed(client: Client) -> None:
 
 def too_early(client: Client) -> None:
     client.send(HANDSHAKE % b"/slow")
+    time.sleep(0.02)
     client.reset()
 
 
@@ -139,11 +141,8 @@ def test_nothing_is_left_of_a_connection(server, authority, play: Callable[[Clie
         for _ in range(CONNECTIONS):
             with client() as each:
                 play(each)
-        deadline = time.monotonic() + 10
-        while server.server.open_connections and time.monotonic() < deadline:
-            time.sleep(0.01)
-        # A reset may come before the request was read.
-        server.wait_for_end(server.called)
+        eventually(lambda: server.server.open_connections == 0)
+        eventually(lambda: len(server.escaped) == server.called)
         time.sleep(0.05)  # the last turn of the loop
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()

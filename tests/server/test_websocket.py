@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import ServerProcess, eventually, start_server
+from tests.support.tls import Authority, TLSClient
 from tests.support.wire import Client
 from tests.websocket.support import close_frame, frame
 from tidegate.websocket.deflate import Deflater
@@ -128,6 +129,42 @@ def test_others_have_their_turn_between_reads(loop: str, tmp_path: Path) -> None
         server.wait()
     # At most 256 KiB a turn.
     assert int(answer.partition(b"turns")[0][-8:]) >= 3 * 4
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_others_have_their_turn_between_bombs(loop: str, secure: bool, authority: Authority) -> None:
+    tls = ["--ssl-certfile", str(authority.issue("localhost"))] if secure else []
+    with start_server(
+        "--no-access-log", "--loop", loop, *tls, app="websocket_app:app", app_dir=APPS
+    ) as server:
+        bomb = frame(BINARY, Deflater(12, False, 6, 5).deflate(bytes(16 * MIB)), rsv=0x40)
+        assert len(bomb) < 20_000
+        context = authority.client_context("http/1.1") if secure else None
+
+        def opened(path: str) -> Client:
+            if context is None:
+                return open_websocket(server, path, "permessage-deflate")
+            client = TLSClient(server.host, server.port, context)
+            client.send(handshake(path, "permessage-deflate"))
+            assert client.read_head().status == 101
+            return client
+
+        hostile = [opened("/sizes") for _ in range(4)]
+        other = opened("/echo")
+        for client in hostile:
+            client.send(bomb * 12)
+        waits = []
+        # To inflate all takes two seconds and more.
+        until = time.monotonic() + 1.0
+        while (begun := time.monotonic()) < until:
+            assert echoes(other)
+            waits.append(time.monotonic() - begun)
+        assert len(waits) > 8, waits
+        for client in hostile:
+            assert receive(client, 12 * 10) == b"\x81\x0816777216" * 12
+            client.close()
+        other.close()
 
 
 def test_a_peer_that_never_reads_costs_little(server) -> None:

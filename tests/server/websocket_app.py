@@ -38,6 +38,12 @@ async def flood(scope, receive, send):
         await send({"type": "websocket.send", "bytes": bytes(65536)})
 
 
+async def sizes(scope, receive, send):
+    """Answer each message with its size."""
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": str(len(message["bytes"]))})
+
+
 async def deaf(scope, receive, send):
     """Neither receive nor send."""
     await asyncio.sleep(60)
@@ -72,6 +78,7 @@ PATHS = {
     "/echo": echo,
     "/flood": flood,
     "/late": late,
+    "/sizes": sizes,
     "/turns": turns,
     "/watch": watch,
 }

@@ -2,6 +2,7 @@
 
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream
+from tidegate.websocket.allowance import Allowance
 from tidegate.websocket.connection import WebSocketConnection, WebSocketHandler, WebSocketLimits
 from tidegate.websocket.deflate import DeflateParameters, negotiate
 from tidegate.websocket.sender import MessageSender
@@ -48,6 +49,8 @@ class Events(WebSocketHandler):
         self.connection: WebSocketConnection | None = None
         self.pause_after = pause_after
         self.closed = False
+        self.spent = 0
+        self.turns_wanted = 0
 
     def message_received(self, message: str | bytes) -> None:
         self.events.append(("message", message))
@@ -64,6 +67,12 @@ class Events(WebSocketHandler):
         assert not self.closed
         self.closed = True
 
+    def allowance_spent(self) -> None:
+        self.spent += 1
+
+    def turn_wanted(self) -> None:
+        self.turns_wanted += 1
+
 
 class Server:
     """A connection with its tape and its events; attributes of the connection are its own."""
@@ -74,16 +83,19 @@ class Server:
         deflate: DeflateParameters | None = None,
         pause_after: int = -1,
         sender: MessageSender | None = None,
+        allowance: Allowance | None = None,
         **limits: float,
     ) -> None:
         self.stream = Tape()
         self.handler = Events(pause_after)
+        self.allowance = Allowance() if allowance is None else allowance
         self.connection = WebSocketConnection(
             self.stream,
             self.handler,
             WebSocketLimits(**limits),  # type: ignore[arg-type]
             MessageSender(level=2, mem_level=5, min_text=0, min_binary=0) if sender is None else sender,
             deflate,
+            self.allowance,
             0.0,
         )
         self.handler.connection = self.connection

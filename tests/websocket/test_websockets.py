@@ -15,6 +15,7 @@ from websockets.uri import parse_uri
 
 from tests.websocket.support import Events, Tape
 from tidegate.http.head import RequestHead
+from tidegate.websocket.allowance import Allowance
 from tidegate.websocket.connection import WebSocketConnection, WebSocketLimits
 from tidegate.websocket.handshake import receive_handshake
 from tidegate.websocket.sender import MessageSender
@@ -63,7 +64,7 @@ class Pair:
         self.handler = Events()
         sender = sender or MessageSender(level=2, mem_level=5, min_text=0, min_binary=0)
         self.connection = WebSocketConnection(
-            self.stream, self.handler, WebSocketLimits(), sender, handshake.deflate, 0.0
+            self.stream, self.handler, WebSocketLimits(), sender, handshake.deflate, Allowance(), 0.0
         )
 
     def to_server(self) -> list[tuple[object, ...]]:

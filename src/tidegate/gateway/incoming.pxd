@@ -6,6 +6,8 @@ cdef class MessageReceiver(Exchange):
     cpdef void messages_waiting(self, Py_ssize_t count, Py_ssize_t octets) except *
     cpdef void end_waiting(self, bint alone) except *
     cpdef void connection_closed(self) except *
+    cpdef void allowance_spent(self) except *
+    cpdef void turn_wanted(self) except *
 
 
 cdef MessageReceiver NOBODY

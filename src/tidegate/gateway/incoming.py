@@ -21,6 +21,12 @@ class MessageReceiver(Exchange):
     def connection_closed(self) -> None:
         """Nothing is sent any more."""
 
+    def allowance_spent(self) -> None:
+        """The sockets' allowance is to be refilled."""
+
+    def turn_wanted(self) -> None:
+        """The connection goes on in its turn among others."""
+
 
 NOBODY = MessageReceiver()
 
@@ -61,6 +67,14 @@ class Incoming(WebSocketHandler):
         exchange = self._exchange
         self._exchange = NOBODY
         exchange.connection_closed()
+
+    def allowance_spent(self) -> None:
+        exchange = self._exchange
+        exchange.allowance_spent()
+
+    def turn_wanted(self) -> None:
+        exchange = self._exchange
+        exchange.turn_wanted()
 
     def end(self, code: int, reason: str) -> None:
         """What `websocket.disconnect` will say, behind the messages; the first call counts."""

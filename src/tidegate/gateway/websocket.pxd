@@ -24,6 +24,7 @@ cdef class WebSocketSettings:
     cdef public int window_bits
     cdef public bint takeover
     cdef public MessageSender sender
+    cdef readonly object turns
     cdef public Py_ssize_t max_queue
     cdef public Py_ssize_t max_queued
     cdef public double handshake_timeout

@@ -35,6 +35,7 @@ from tidegate.gateway.session import (
     denial,
     unexpected,
 )
+from tidegate.gateway.turns import Turns
 from tidegate.http.errors import ApplicationError, ClientDisconnected
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream
@@ -69,6 +70,7 @@ class WebSocketSettings:
         "max_queued",
         "sender",
         "takeover",
+        "turns",
         "window_bits",
     )
 
@@ -92,6 +94,7 @@ class WebSocketSettings:
         self.sender = MessageSender(
             level=level, mem_level=mem_level, min_text=min_text, min_binary=min_binary
         )
+        self.turns = Turns()
         self.max_queue = max_queue
         self.max_queued = max_queued
         self.handshake_timeout = handshake_timeout
@@ -240,6 +243,21 @@ class WebSocketExchange(MessageReceiver):
         if self._state == ACCEPTED:
             self._client_gone()
         self._log()
+
+    def allowance_spent(self) -> None:
+        self._settings.turns.schedule(self.loop)
+
+    def turn_wanted(self) -> None:
+        self._settings.turns.wait(self, self.loop)
+
+    def take_turn(self) -> None:
+        """The event loop has turned: the connection goes on with what it has read."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            connection.take_turn(self.loop.time())
+            if not connection.closed:
+                self._arm(connection.next_timeout())
+            self._stream.flush()
 
     def _finish(self) -> None:
         # The application has had all that came before the peer's close: now that takes effect.
@@ -452,7 +470,13 @@ class WebSocketExchange(MessageReceiver):
         now = self.loop.time()
         settings = self._settings
         connection = WebSocketConnection(
-            self._stream, self._incoming, settings.limits, settings.sender, self._handshake.deflate, now
+            self._stream,
+            self._incoming,
+            settings.limits,
+            settings.sender,
+            self._handshake.deflate,
+            settings.turns.allowance,
+            now,
         )
         self._connection = connection
         self._incoming.tell(self)

@@ -1,6 +1,7 @@
 cimport cython
 
 from tidegate.http.stream cimport Stream, StreamHandler
+from tidegate.websocket.allowance cimport Allowance
 from tidegate.websocket.deflate cimport Deflater, DeflateParameters, Inflater
 from tidegate.websocket.frames cimport encode_header
 from tidegate.websocket.reader cimport MessageReader
@@ -28,6 +29,8 @@ cdef class WebSocketHandler(StreamHandler):
     cpdef void message_received(self, object message) except *
     cpdef void close_received(self, int code, str reason) except *
     cpdef void connection_closed(self) except *
+    cpdef void allowance_spent(self) except *
+    cpdef void turn_wanted(self) except *
 
 
 cdef class WebSocketConnection(MessageReader):
@@ -40,6 +43,7 @@ cdef class WebSocketConnection(MessageReader):
     cdef bytes _close_payload
     cdef double _deadline
     cdef bint _eof
+    cdef bint _resting
     cdef double _heard_at
     cdef public bint pinged
     cdef double _pinged_at
@@ -62,6 +66,7 @@ cdef class WebSocketConnection(MessageReader):
     cdef void _send_pong(self) except *
     cpdef void pause_reading(self) except *
     cpdef void resume_reading(self, double now) except *
+    cpdef void take_turn(self, double now) except *
     @cython.locals(limits=WebSocketLimits)
     cpdef double next_timeout(self) except *
     @cython.locals(waiting=Py_ssize_t)

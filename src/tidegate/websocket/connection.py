@@ -9,6 +9,7 @@ and calls `finish`.
 
 from tidegate.http.errors import ProtocolError
 from tidegate.http.stream import Stream, StreamHandler
+from tidegate.websocket.allowance import Allowance
 from tidegate.websocket.codes import ABNORMAL_CLOSURE, CLOSE, FIN, PING, PONG
 from tidegate.websocket.deflate import DeflateParameters, Deflater, Inflater
 from tidegate.websocket.frames import decode_close, encode_close, encode_header
@@ -88,6 +89,12 @@ class WebSocketHandler(StreamHandler):
     def connection_closed(self) -> None:
         """Nothing is sent any more: the very last call."""
 
+    def allowance_spent(self) -> None:
+        """The `Allowance` is to be refilled in the event loop's next turn."""
+
+    def turn_wanted(self) -> None:
+        """`take_turn` is to be called behind a `refill`, in its turn among others."""
+
 
 class WebSocketConnection(MessageReader):
     """One connection. Times are seconds on the caller's monotonic clock. Once the peer is gone, sending does
@@ -106,6 +113,7 @@ class WebSocketConnection(MessageReader):
         "_pinged_at",
         "_pings",
         "_pong",
+        "_resting",
         "_sender",
         "_state",
         "_stream",
@@ -125,6 +133,7 @@ class WebSocketConnection(MessageReader):
         limits: WebSocketLimits,
         sender: MessageSender,
         deflate: DeflateParameters | None,
+        allowance: Allowance,
         now: float,
     ) -> None:
         inflater = None
@@ -132,7 +141,9 @@ class WebSocketConnection(MessageReader):
         if deflate is not None:
             inflater = Inflater(deflate.client_max_window_bits, not deflate.client_no_context_takeover)
             self._deflater = sender.deflater(deflate)
-        MessageReader.__init__(self, limits.max_message, limits.max_frames, limits.max_empty_frames, inflater)
+        MessageReader.__init__(
+            self, limits.max_message, limits.max_frames, limits.max_empty_frames, inflater, allowance
+        )
         self._stream = stream
         self._handler = handler
         self._limits = limits
@@ -141,6 +152,7 @@ class WebSocketConnection(MessageReader):
         self._close_payload = b""
         self._deadline = NEVER  # of the close handshake
         self._eof = False  # waits for `resume_reading`
+        self._resting = False  # until `take_turn`
         self._heard_at = now
         # Whether a pong is awaited: `receive_data` then makes the next timeout earlier, perhaps.
         self.pinged = False
@@ -211,7 +223,7 @@ class WebSocketConnection(MessageReader):
 
     def resume_reading(self, now: float) -> None:
         """Undo `pause_reading`; messages that are here already are delivered before this returns."""
-        if self.stopped and self._state < ENDING:
+        if self.stopped and not self._resting and self._state < ENDING:
             self.stopped = False
             self._heard_at = now
             self.pinged = False
@@ -221,11 +233,25 @@ class WebSocketConnection(MessageReader):
             elif not self.stopped or self._state >= ENDING:
                 self._stream.resume_reading()
 
+    def rest(self) -> None:
+        self.stopped = True
+        self._resting = True
+        self._stream.pause_reading()
+        self._handler.turn_wanted()
+
+    def take_turn(self, now: float) -> None:
+        """Go on with what was left when others had to have their turn."""
+        self._resting = False
+        self.resume_reading(now)
+
+    def allowance_spent(self) -> None:
+        self._handler.allowance_spent()
+
     # --- time
 
     def next_timeout(self) -> float:
         """When to call `handle_timeout`: a time or infinity. It becomes earlier only by `receive_data`,
-        `resume_reading` and `send_close`."""
+        `resume_reading`, `take_turn` and `send_close`."""
         if self._state != OPEN:
             return self._deadline
         limits = self._limits

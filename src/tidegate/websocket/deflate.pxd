@@ -28,6 +28,7 @@ cdef class Inflater:
     cdef bint _takeover
     cdef object _stream
     cdef Py_ssize_t _streams
+    cdef readonly Py_ssize_t started
     @cython.locals(out=bytes, rest=bytes)
     cpdef bytes inflate(self, bytes data, Py_ssize_t room, bint last)
     cdef object _start(self)

@@ -144,7 +144,7 @@ class Deflater:
 class Inflater:
     """Inflates messages, one after the other, and never makes more octets of one than it is told."""
 
-    __slots__ = ("_stream", "_streams", "_takeover", "_window_bits")
+    __slots__ = ("_stream", "_streams", "_takeover", "_window_bits", "started")
 
     def __init__(self, window_bits: int, takeover: bool) -> None:
         # A window larger than the peer's does no harm, and zlib has none of 8 bits.
@@ -152,6 +152,7 @@ class Inflater:
         self._takeover = takeover
         self._stream: zlib._Decompress | None = None
         self._streams = 0
+        self.started = 0  # streams, ever
 
     def inflate(self, data: bytes, room: int, last: bool) -> bytes:
         """What `data`, the next octets of a message and perhaps its `last`, inflates to: at most `room`
@@ -183,6 +184,7 @@ class Inflater:
 
     def _start(self) -> "zlib._Decompress":
         self._streams += 1
+        self.started += 1
         if self._streams > MAX_STREAMS:
             raise ProtocolError(POLICY_VIOLATION, "too many DEFLATE streams in a message")
         stream = zlib.decompressobj(-self._window_bits)

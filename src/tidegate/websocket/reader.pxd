@@ -1,10 +1,12 @@
 cimport cython
 
+from tidegate.websocket.allowance cimport Allowance
 from tidegate.websocket.deflate cimport Inflater
 from tidegate.websocket.mask cimport rotate, unmask
 
 cdef int BINARY, CLOSE, CONTINUATION, TEXT
 cdef int MAX_CONTROL_PAYLOAD
+cdef Py_ssize_t PIECE, SMALL_PIECE, STREAM_COST
 cdef object utf_8_decode
 
 
@@ -13,6 +15,9 @@ cdef class MessageReader:
     cdef Py_ssize_t _max_frames
     cdef Py_ssize_t _max_empty_frames
     cdef Inflater _inflater
+    cdef Allowance _allowance
+    cdef Py_ssize_t _turn
+    cdef Py_ssize_t _inflated
     cdef bytes _data
     cdef Py_ssize_t _position
     cdef readonly bint stopped
@@ -40,7 +45,13 @@ cdef class MessageReader:
     cdef Py_ssize_t _max_payload(self, bint compressed) except -1
     cdef Inflater _agreed_inflater(self)
     cdef void _start_frame(self, int opcode, int first, Py_ssize_t size) except *
-    @cython.locals(end=Py_ssize_t, size=Py_ssize_t, chunk=bytes, last=bint)
+    @cython.locals(
+        inflater=Inflater, started=Py_ssize_t, out=bytes, cost=Py_ssize_t, allowance=Allowance, left=Py_ssize_t
+    )
+    cdef bytes _inflate(self, bytes data, Py_ssize_t room, bint last)
+    @cython.locals(allowance=Allowance)
+    cdef bint _is_others_turn(self) except -1
+    @cython.locals(end=Py_ssize_t, size=Py_ssize_t, most=Py_ssize_t, chunk=bytes, last=bint)
     cdef Py_ssize_t _receive_payload(self, bytes data, Py_ssize_t i) except -1
     @cython.locals(used=Py_ssize_t)
     cdef void _check_text(self, bytes chunk) except *
@@ -50,3 +61,5 @@ cdef class MessageReader:
     cdef void _deliver(self) except *
     cpdef void message_received(self, object message) except *
     cpdef void control_received(self, int opcode, bytes payload) except *
+    cpdef void allowance_spent(self) except *
+    cpdef void rest(self) except *

@@ -8,6 +8,7 @@ octet (§8.1).
 from codecs import utf_8_decode
 
 from tidegate.http.errors import ProtocolError
+from tidegate.websocket.allowance import Allowance
 from tidegate.websocket.codes import (
     BINARY,
     CLOSE,
@@ -22,9 +23,15 @@ from tidegate.websocket.codes import (
 from tidegate.websocket.deflate import Inflater
 from tidegate.websocket.mask import rotate, unmask
 
+# Octets that are inflated at once, to 2 MiB at most (DEFLATE makes 1,032 octets of one), and behind the allowance.
+PIECE = 2048
+SMALL_PIECE = 64
+# What starting another DEFLATE stream costs, as octets that are inflated.
+STREAM_COST = 4096
+
 
 class MessageReader:
-    """Parses what a client sends. Subclasses take the results by overriding the three methods at the end.
+    """Parses what a client sends. Subclasses take the results by overriding the methods at the end.
 
     `stopped` says that what comes is kept for later.
 
@@ -33,11 +40,13 @@ class MessageReader:
     """
 
     __slots__ = (
+        "_allowance",
         "_compressed",
         "_data",
         "_empty_frames",
         "_final",
         "_frames",
+        "_inflated",
         "_inflater",
         "_key",
         "_left",
@@ -49,17 +58,26 @@ class MessageReader:
         "_position",
         "_started",
         "_text",
+        "_turn",
         "_wire_octets",
         "stopped",
     )
 
     def __init__(
-        self, max_message: int, max_frames: int, max_empty_frames: int, inflater: Inflater | None
+        self,
+        max_message: int,
+        max_frames: int,
+        max_empty_frames: int,
+        inflater: Inflater | None,
+        allowance: Allowance,
     ) -> None:
         self._max_message = max_message
         self._max_frames = max_frames
         self._max_empty_frames = max_empty_frames
         self._inflater = inflater
+        self._allowance = allowance
+        self._turn = 0
+        self._inflated = 0  # octets, in this turn
         # What is not parsed yet: an incomplete header or control frame, or all that came behind a stop.
         self._data = b""
         self._position = 0
@@ -98,6 +116,9 @@ class MessageReader:
         p = data
         while i < n and not self.stopped:
             if self._left > 0:
+                if self._compressed and self._is_others_turn():
+                    self.rest()
+                    break
                 i = self._receive_payload(data, i)
                 continue
             if n - i < 2:
@@ -156,7 +177,14 @@ class MessageReader:
             if opcode >= CLOSE:
                 i = at + size
                 self.control_received(opcode, unmask(data, at, i, key))
-            elif first >= 128 and opcode != CONTINUATION and not self._started and size <= n - at:
+            elif (
+                first >= 128
+                and opcode != CONTINUATION
+                and not self._started
+                and size <= n - at
+                and (first & 0x40 == 0 or size <= SMALL_PIECE or (size <= PIECE and self._allowance.left > 0))
+                and not (first & 0x40 and self._is_others_turn())
+            ):
                 # Most messages: one frame, all of it here.
                 i = at + size
                 self._receive_whole(unmask(data, at, i, key), opcode == TEXT, first & 0x40 != 0)
@@ -173,7 +201,7 @@ class MessageReader:
         if len(payload) > self._max_payload(compressed):
             raise ProtocolError(MESSAGE_TOO_BIG, "message too big")
         if compressed:
-            payload = self._agreed_inflater().inflate(payload, self._max_message, True)
+            payload = self._inflate(payload, self._max_message, True)
         if not text:
             self.message_received(payload)
             return
@@ -192,6 +220,26 @@ class MessageReader:
             # RFC 6455 §5.2: RSV1 without an extension that defines it
             raise ProtocolError(PROTOCOL_ERROR, "reserved bits set")
         return self._inflater
+
+    def _inflate(self, data: bytes, room: int, last: bool) -> bytes:
+        inflater = self._agreed_inflater()
+        started = inflater.started
+        out = inflater.inflate(data, room, last)
+        cost = len(out) + (inflater.started - started) * STREAM_COST
+        allowance = self._allowance
+        if self._turn != allowance.turn:
+            self._turn = allowance.turn
+            self._inflated = 0
+        self._inflated += cost
+        left = allowance.left
+        allowance.left = left - cost
+        if left > 0 >= left - cost:
+            self.allowance_spent()
+        return out
+
+    def _is_others_turn(self) -> bool:
+        allowance = self._allowance
+        return allowance.left <= 0 and self._turn == allowance.turn and self._inflated >= allowance.each
 
     def _start_frame(self, opcode: int, first: int, size: int) -> None:
         if opcode == CONTINUATION:
@@ -225,13 +273,17 @@ class MessageReader:
         end = len(data)
         if end - i > self._left:
             end = i + self._left
+        if self._compressed:
+            most = PIECE if self._allowance.left > 0 else SMALL_PIECE
+            if end - i > most:
+                end = i + most
         size = end - i
         chunk = unmask(data, i, end, self._key)
         self._key = rotate(self._key, size)
         self._left -= size
         last = self._left == 0 and self._final
         if self._compressed:
-            chunk = self._agreed_inflater().inflate(chunk, self._max_message - len(self._message), last)
+            chunk = self._inflate(chunk, self._max_message - len(self._message), last)
         if self._text:
             self._check_text(chunk)
         self._message += chunk
@@ -256,7 +308,7 @@ class MessageReader:
     def _end_message(self) -> None:
         # By an empty frame: no payload comes that would end it.
         if self._compressed:
-            chunk = self._agreed_inflater().inflate(b"", self._max_message - len(self._message), True)
+            chunk = self._inflate(b"", self._max_message - len(self._message), True)
             if self._text:
                 self._check_text(chunk)
             self._message += chunk
@@ -278,3 +330,9 @@ class MessageReader:
 
     def control_received(self, opcode: int, payload: bytes) -> None:
         """A control frame: CLOSE, PING or PONG."""
+
+    def allowance_spent(self) -> None:
+        """The allowance is to be refilled in the event loop's next turn."""
+
+    def rest(self) -> None:
+        """Others are to have their turn: set `stopped` until then."""
