@@ -116,17 +116,15 @@ def _fields(head: RequestHead) -> tuple[list[bytes], list[bytes], list[bytes], l
 def _subprotocols(value: bytes) -> list[str]:
     subprotocols: list[str] = []
     if value.count(b",") > 2 * MAX_SUBPROTOCOLS:
-        raise RequestError(400, "Sec-WebSocket-Protocol is too long.")
+        raise RequestError(400, "Sec-WebSocket-Protocol has too many elements.")
     for element in value.decode("latin-1").split(","):
         name = element.strip(" \t")
         if not name:
             continue
         # §4.1, item 10: tokens, all different
-        if (
-            _WHOLE_TOKEN.fullmatch(name) is None
-            or name in subprotocols
-            or len(subprotocols) == MAX_SUBPROTOCOLS
-        ):
+        if len(subprotocols) == MAX_SUBPROTOCOLS:
+            raise RequestError(400, "Sec-WebSocket-Protocol has too many elements.")
+        if _WHOLE_TOKEN.fullmatch(name) is None or name in subprotocols:
             raise RequestError(400, "Sec-WebSocket-Protocol is not a list of different tokens.")
         subprotocols.append(name)
     return subprotocols
@@ -161,14 +159,14 @@ def parse_extensions(value: str) -> list[Extension]:
             parameters.append((name, token))
             i = parameter.end()
             if len(parameters) > MAX_PARAMETERS:
-                raise RequestError(400, "Sec-WebSocket-Extensions is too long.")
+                raise RequestError(400, "Sec-WebSocket-Extensions has too many elements.")
         extensions.append((named[1], parameters))
         separator = _SEPARATOR.match(value, i)
         if separator is None:
             raise RequestError(400, "Sec-WebSocket-Extensions is malformed.")
         i = separator.end()
         if len(extensions) > MAX_OFFERS:
-            raise RequestError(400, "Sec-WebSocket-Extensions is too long.")
+            raise RequestError(400, "Sec-WebSocket-Extensions has too many elements.")
     if value[i:].strip(" \t,"):
         raise RequestError(400, "Sec-WebSocket-Extensions is malformed.")
     return extensions
