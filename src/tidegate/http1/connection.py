@@ -310,10 +310,9 @@ class H1Connection(H1Sender):
                     self._keep_pending(data, i)
                     return
                 else:
-                    if self._state == TUNNEL:
-                        handler = self._handler
-                        if handler is not None:
-                            handler.data_received(data[i:] if i else data)
+                    handler = self._handler
+                    if self._state == TUNNEL and handler is not None:
+                        handler.data_received(data[i:] if i else data)
                     return
         except RequestError as error:
             self._refuse(error, None)
