@@ -68,9 +68,16 @@ def holding(path: Path, processes: Iterable[int]) -> set[int]:
     return {
         pid
         for pid in processes
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
-        if os.path.realpath(descriptor) == str(path)
+        for descriptor in os.listdir(f"/proc/{pid}/fd")
+        if is_of(f"/proc/{pid}/fd/{descriptor}", path)
     }
+
+
+def is_of(descriptor: str, path: Path) -> bool:
+    try:
+        return os.readlink(descriptor) == str(path)
+    except FileNotFoundError:  # closed since it was listed: the process goes on meanwhile
+        return False
 
 
 def test_log_files_are_opened_anew_in_every_process(tmp_path: Path) -> None:
