@@ -156,7 +156,7 @@ def test_counting_and_logging_together() -> None:
             answer = client.read_response()
             assert answer.status == 400
         server.wait_for_log('"GET / HTTP/1.1" 200')
-        server.wait_for_log(f" 400 {len(answer.body)} ")
+        server.wait_for_log(f'"GET / HTTP/1.1" 400 {len(answer.body)} ')
         eventually(lambda: value(server.metrics(), "errors_total", kind="bad_request") == 1)
 
 

@@ -95,6 +95,38 @@ def test_head_complete_within_its_time_of_the_first_octet() -> None:
     assert dialogue.refusals[0][1] is None
 
 
+@pytest.mark.parametrize(
+    ("octets", "status", "known"),
+    [
+        (b"GET /a?b HTTP/1.0\r\nx y: z\r\n\r\n", 400, ("GET", b"/a?b", "/a", "1.0")),
+        (b"HEAD /%61 HTTP/1.1\r\n\r\n", 400, ("HEAD", b"/%61", "/a", "1.1")),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 70000, 431, ("GET", b"/", "/", "1.1")),
+        (
+            b"NEW / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            501,
+            ("NEW", b"/", "/", "1.1"),
+        ),
+        (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 501, ("CONNECT", b"a:443", "", "1.1")),
+        (b"GET http:///x HTTP/1.1\r\n\r\n", 400, ("GET", b"http:///x", "", "1.1")),
+        (b"GET / HTTP/1.1\r\nHost:", 408, ("GET", b"/", "/", "1.1")),
+        (b"GET / HTTP/1", 408, None),
+        (b"GET / HTTP/2.0\r\n", 505, None),
+        (b"GET /\x01", 400, None),
+    ],
+)
+def test_what_is_known_of_a_request_that_is_refused_in_its_head(
+    octets: bytes, status: int, known: tuple[str, bytes, str, str] | None
+) -> None:
+    for before in (b"", GET):
+        dialogue = Dialogue(script=answer_at_once)
+        dialogue.receive(before, octets)
+        dialogue.wait(60)
+        ((error, head),) = dialogue.refusals
+        assert error.status == status
+        assert known == (None if head is None else (head.method, head.target, head.path, head.http_version))
+        assert dialogue.wire.sent.endswith(b"\r\n\r\n") == (known is not None and known[0] == "HEAD")
+
+
 def test_head_of_a_request_that_had_waited() -> None:
     dialogue = Dialogue(head_timeout=3.0).receive(GET + GET[:9])
     dialogue.wait(50)

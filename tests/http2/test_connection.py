@@ -371,6 +371,45 @@ def test_a_file_that_nobody_waits_for() -> None:
 # --- refusals
 
 
+@pytest.mark.parametrize(
+    ("fields", "limits", "status", "known"),
+    [
+        ([*GET, (b"x", b"y" * 300)], {"max_header_list": 300}, 431, ("GET", b"/", "/")),
+        (
+            [GET[0], (b":path", b"/%61?b"), GET[1], GET[3]],
+            {"max_header_list": 120},
+            431,
+            ("GET", b"/%61?b", "/a"),
+        ),
+        (
+            [(b":method", b"HEAD"), *GET[1:], (b"x", b"y" * 300)],
+            {"max_header_list": 300},
+            431,
+            ("HEAD", b"/", "/"),
+        ),
+        (
+            [(b":method", b"A B"), (b":path", b"/\x01"), (b"x", b"y" * 300)],
+            {"max_header_list": 300},
+            431,
+            ("", b"", ""),
+        ),
+        ([*GET[:2], (b":path", b"/" * 20), *GET[3:]], {"max_target": 10}, 414, ("GET", b"", "")),
+        ([(b":method", b"CONNECT"), (b":authority", b"a:443")], {}, 501, ("CONNECT", b"a:443", "")),
+        ([(b"x", b"y"), *GET, (b"z", b"y" * 300)], {"max_header_list": 300}, 431, ("", b"", "")),
+    ],
+)
+def test_what_is_known_of_a_request_whose_head_is_refused(
+    fields: list[tuple[bytes, bytes]], limits: dict[str, int], status: int, known: tuple[str, bytes, str]
+) -> None:
+    dialogue = Dialogue(**limits).receive(headers(1, fields))
+    ((error, head),) = dialogue.refusals
+    assert error.status == dialogue.answers[1].status == status
+    assert head is not None
+    assert (head.method, head.target, head.path) == known
+    assert head.http_version == "2"
+    assert bool(dialogue.answers[1].content) == (head.method != "HEAD")
+
+
 def test_an_answer_of_our_own_waits_for_its_window_too() -> None:
     dialogue = Dialogue(refuse=RequestError(503, "busy", ((b"retry-after", b"1"), (b"connection", b"x"))))
     dialogue.receive(settings((INITIAL_WINDOW_SIZE, 0)), post(1))

@@ -43,7 +43,8 @@ STOPPED = state.STOPPED
 class H1Connection(H1Sender):
     """One connection. `open_handler(stream, head)` is called for each request and returns its handler; it may
     raise `RequestError`. `request_refused(error, head)` is told of each request that was answered here
-    and has no handler (`head` is None where it could not be parsed). Times are seconds on the caller's monotonic clock.
+    and has no handler (`head` is None where its request line could not be parsed, and where the rest could not
+    has that line only). Times are seconds on the caller's monotonic clock.
     """
 
     __slots__ = (
@@ -243,7 +244,7 @@ class H1Connection(H1Sender):
             if self._idle_since == UNSET:
                 self._idle_since = now
             elif now >= self._idle_since + limits.head_timeout:
-                self._refuse(RequestError(408, "The request took too long to arrive."), None)
+                self._refuse(RequestError(408, "The request took too long to arrive."), self._parser.begun())
         elif self._state == CONTENT and self._clock_runs():
             if self._window_since == UNSET:
                 self._window_since = now
@@ -315,7 +316,7 @@ class H1Connection(H1Sender):
                         handler.data_received(data[i:] if i else data)
                     return
         except RequestError as error:
-            self._refuse(error, None)
+            self._refuse(error, self._parser.begun())
 
     def _open_stream(self, data: bytes, i: int) -> int:
         head = self._parser.head

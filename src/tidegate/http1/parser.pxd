@@ -28,6 +28,7 @@ cdef class HeadParser:
     cdef Py_ssize_t _count
 
     cpdef reset(self)
+    cpdef RequestHead begun(self)
     cpdef forget(self)
 
     @cython.locals(i=Py_ssize_t)

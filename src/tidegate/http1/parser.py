@@ -78,6 +78,10 @@ class HeadParser:
         self._blank = 0
         self._in_fields = False
 
+    def begun(self) -> RequestHead | None:
+        """What is known of a request whose head is not taken whole: its request line, or nothing yet."""
+        return self.head if self._in_fields else None
+
     def forget(self) -> None:
         """Let go of the last head, between requests."""
         self.head = _NONE
@@ -226,16 +230,15 @@ class HeadParser:
                 return -1
             version = HTTP_1_1 if minor else "1.0"  # RFC 9110 §2.5: a later minor version is served as ours
 
-        if method is None:
-            method = raw.decode("ascii")
-        elif method == "CONNECT":
-            # RFC 9110 §9.3.6: most origin servers do not implement it; §9.1, §15.6.2: then 501.
-            raise RequestError(501, "CONNECT is not supported")
-
         head = RequestHead()
-        head.method = method
+        head.method = raw.decode("ascii") if method is None else method
         head.http_version = version
         head.target = target = p[i:end]
+        self.head = head
+        self._in_fields = True
+        if method == "CONNECT":
+            # RFC 9110 §9.3.6: most origin servers do not implement it; §9.1, §15.6.2: then 501.
+            raise RequestError(501, "CONNECT is not supported")
         if p[i] != 0x2F:
             self._other_form(head)
         else:
@@ -246,8 +249,6 @@ class HeadParser:
                 head.query_string = p[question + 1 : end]
             head.raw_path = raw
             head.path = decode_path(raw) if encoded else raw.decode("ascii")
-        self.head = head
-        self._in_fields = True
         self._section.begin(self._max_head - (after - start))
         return after
 

@@ -13,7 +13,7 @@ from tidegate.http2.hpack import Decoder
 from tidegate.http2.limits import H2Limits
 from tidegate.http2.priority import parse_priority
 from tidegate.http2.reader import FrameReader
-from tidegate.http2.request import RequestReader, list_size, receive_trailers
+from tidegate.http2.request import RequestReader, list_size, receive_trailers, refused_head
 from tidegate.http2.sender import SendingStream
 from tidegate.http2.stream import H2Stream
 from tidegate.http2.streams import StreamTable
@@ -231,10 +231,9 @@ class FrameReceiver(StreamTable):
         error: RequestError,
     ) -> None:
         """Answer on a stream without handler; `head` is None where it could not be made of `fields`."""
-        self._request_refused(error, head)
         if head is None:
-            head = RequestHead()
-            head.method = "HEAD" if (b":method", b"HEAD") in fields else "GET"
+            head = refused_head(fields, self._limits.max_target)
+        self._request_refused(error, head)
         stream = self._make_stream(stream_id, head)
         if end_stream:
             stream.state = HALF_CLOSED_REMOTE

@@ -245,6 +245,26 @@ class RequestReader:
         head.path = decode_path(raw) if encoded else raw.decode("ascii")
 
 
+def refused_head(fields: list[tuple[bytes, bytes]], max_target: int) -> RequestHead:
+    """What can be told of a request, for the log, where `RequestReader.receive` did not make a head of its `fields`."""
+    head = RequestHead()
+    head.http_version = "2"
+    for name, value in fields:
+        if name == b":method" and is_token(value) and len(value) <= MAX_METHOD:
+            head.method = value.decode("ascii")
+        elif name == b":path" and len(value) <= max_target and all(_TARGET[octet] for octet in value):
+            head.target = value
+            head.raw_path, _, head.query_string = value.partition(b"?")
+            head.path = decode_path(head.raw_path)
+        elif name == b":authority" and is_authority(value):
+            head.authority = value
+        elif name[:1] != b":":
+            break
+    if head.method == "CONNECT" and not head.target:
+        head.target = head.authority  # RFC 9113 §8.5
+    return head
+
+
 def malformed(detail: str) -> StreamError:
     """What a malformed message is answered with (RFC 9113 §8.1.1)."""
     return StreamError(PROTOCOL_ERROR, detail)
