@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import tests.support.http2 as h2
 from tests.support.admin import Observed, observed, value
 from tests.support.process import eventually, run_command
 from tidegate.config import Config, Logging
@@ -158,6 +159,11 @@ def test_counting_and_logging_together() -> None:
         server.wait_for_log('"GET / HTTP/1.1" 200')
         server.wait_for_log(f'"GET / HTTP/1.1" 400 {len(answer.body)} ')
         eventually(lambda: value(server.metrics(), "errors_total", kind="bad_request") == 1)
+        with server.client() as client:
+            client.send(h2.PREFACE + h2.settings() + h2.headers(1, [*h2.GET, (b"te", b"gzip")]))
+            server.wait_for_log('"GET / HTTP/2" - 0 ')
+        eventually(lambda: value(server.metrics(), "errors_total", kind="bad_request") == 2)
+        assert value(server.metrics(), "requests_total", method="GET", status="none", protocol="2") == 1
 
 
 def test_the_octets_of_a_refusal() -> None:

@@ -278,7 +278,7 @@ def test_an_unfinished_denial_is_cut() -> None:
     run(app, scenario)
 
 
-def test_an_application_that_neither_accepts_nor_refuses_in_time() -> None:
+def test_an_application_that_neither_accepts_nor_refuses_in_time(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert (await receive())["type"] == "websocket.connect"
         assert (await receive())["type"] == "websocket.disconnect"
@@ -294,3 +294,5 @@ def test_an_application_that_neither_accepts_nor_refuses_in_time() -> None:
         assert client.closed
 
     run(app, scenario, WebSocketSettings(WebSocketLimits(), handshake_timeout=0.02))
+    (line,) = caplog.messages
+    assert line.startswith("the application neither accepted nor refused the WebSocket in 0.02 s: ")

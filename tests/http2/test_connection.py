@@ -41,7 +41,7 @@ from tests.support.http2 import (
     window,
 )
 from tidegate.http.defaults import ResponseDefaults
-from tidegate.http.errors import RequestError
+from tidegate.http.errors import RequestError, StreamError
 from tidegate.http.head import ResponseHead
 from tidegate.http2.connection import H2Connection
 from tidegate.http2.limits import H2Limits
@@ -408,6 +408,17 @@ def test_what_is_known_of_a_request_whose_head_is_refused(
     assert (head.method, head.target, head.path) == known
     assert head.http_version == "2"
     assert bool(dialogue.answers[1].content) == (head.method != "HEAD")
+
+
+@pytest.mark.parametrize("field", [(b"X", b"y"), (b"x", b"y\n"), (b"connection", b"close")])
+def test_malformed_requests_are_told_of(field: tuple[bytes, bytes]) -> None:
+    """RFC 9113 §8.1.1: they are not answered; the log and the metrics know them all the same."""
+    dialogue = Dialogue().receive(headers(1, [*GET, field]))
+    ((error, head),) = dialogue.refusals
+    assert isinstance(error, StreamError)
+    assert dialogue.resets == {1: PROTOCOL_ERROR}
+    assert head is not None
+    assert (head.method, head.target, head.http_version) == ("GET", b"/", "2")
 
 
 def test_an_answer_of_our_own_waits_for_its_window_too() -> None:

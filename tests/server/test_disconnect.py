@@ -215,20 +215,86 @@ def test_the_application_goes_on_after_its_client_unless_told_otherwise(server):
     assert done == [True]
 
 
-def test_cancel_on_disconnect(caplog):
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket", "handshake"])
+def test_cancel_on_disconnect(caplog, leave, kind):
     async def app(scope, receive, send):
+        if kind == "websocket":
+            await send({"type": "websocket.accept"})
         await asyncio.sleep(10)
+
+    with serving(app, cancel_on_disconnect=0.1) as server:
+        client = server.client()
+        if kind == "http":
+            client.send_request()
+        else:
+            client.send(HANDSHAKE)
+        eventually(lambda: server.called)
+        time.sleep(0.05)
+        start = time.monotonic()
+        leave(client)
+        assert isinstance(server.wait_for_end(), asyncio.CancelledError)
+        assert 0.05 < time.monotonic() - start < 2
+        time.sleep(0.05)
+    # It was the server that cancelled it.
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_it_is_cancelled_once(caplog):
+    """Also where the client's end of input and its reset come one after the other."""
+    cancelled = []
+
+    async def app(scope, receive, send):
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            await asyncio.sleep(0.5)
+            raise
 
     with serving(app, cancel_on_disconnect=0.1) as server:
         client = server.client()
         client.send_request()
         eventually(lambda: server.called)
-        start = time.monotonic()
-        client.reset()
-        assert isinstance(server.wait_for_end(), asyncio.CancelledError)
-        assert 0.05 < time.monotonic() - start < 2
+        client.end()
         time.sleep(0.05)
-    assert "Exception in the application" not in caplog.text  # it was the server that cancelled it
+        client.reset()
+        start = time.monotonic()
+        assert isinstance(server.wait_for_end(), asyncio.CancelledError)
+        assert time.monotonic() - start > 0.4
+    assert cancelled == [True]
+
+
+def test_who_was_told_may_end_without_an_answer(server, leave, caplog):
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    server.app = app
+    client = server.client()
+    client.send_request()
+    eventually(lambda: server.called)
+    time.sleep(0.05)
+    leave(client)
+    assert server.wait_for_end() is None
+    time.sleep(0.05)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_who_was_not_told_may_not(server, client, caplog):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.1)
+
+    server.app = app
+    client.send_request()
+    client.end()
+    assert client.read_response().status == 500
+    assert "the application returned without a response" in caplog.text
 
 
 def test_a_request_that_ends_in_time_is_not_cancelled():
@@ -322,10 +388,7 @@ def test_who_only_asks_whether_the_client_has_gone(server, client, wait):
 def test_who_only_asks_whether_the_websockets_client_has_gone(server, client, wait):
     seen = []
     server.app = polling(seen, wait)
-    client.send(
-        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
+    client.send(HANDSHAKE)
     assert server.wait_for_end() is None
     assert seen == [False] * 3
 

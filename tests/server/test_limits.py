@@ -272,6 +272,32 @@ def test_a_slow_reader_that_takes_something_is_not_cut(server):
     assert server.wait_for_end() is None
 
 
+def test_a_late_reader_that_then_stays_is_let_go():
+    """The time for it to close in turn begins when it has taken all, and is not `--timeout-write`."""
+
+    async def app(scope, receive, send):
+        head = [(b"content-length", b"8000000"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        await send({"type": "http.response.body", "body": bytes(8000000)})
+
+    with (
+        serving(app, timeouts={"linger": 0.3, "write": 30}) as server,
+        server.client(receive_buffer=8192) as client,
+    ):
+        client.send_request()
+        time.sleep(1)
+        assert client.read_to_end().endswith(bytes(1000))
+
+        def let_go() -> bool:
+            try:
+                client.send(b"x")
+            except OSError:
+                return True
+            return False
+
+        eventually(let_go, 0.3 + 2 * LATE)
+
+
 def test_an_application_may_take_its_time(server):
     async def app(scope, receive, send):
         await asyncio.sleep(3)

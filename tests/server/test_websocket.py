@@ -230,6 +230,16 @@ def test_floods_do_not_hold_others_up(calm, flood: bytes, expected: bytes | None
     client.reset()
 
 
+@pytest.mark.parametrize(("octets", "code"), [(b"\x81\x00", 1002), (frame(TEXT, b"\xff"), 1007)])
+def test_what_a_client_breaks_is_no_error_of_the_applications(calm, octets: bytes, code: int) -> None:
+    """It goes on in the same turn of the loop, and finds nothing in `sys.exc_info()`."""
+    client = open_websocket(calm, "/watch?context")
+    client.send(octets)
+    assert receive_all(client)[2:4] == code.to_bytes(2, "big")
+    calm.wait_for_log(rf"context left with {code} '.*' within None", timeout=5)
+    client.close()
+
+
 def test_fragments_without_end_are_cut(server) -> None:
     client = open_websocket(server)
     client.send(frame(TEXT, b"x", fin=False))

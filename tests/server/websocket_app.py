@@ -1,6 +1,7 @@
 """WebSockets for the tests that need a process of their own."""
 
 import asyncio
+import sys
 import time
 
 
@@ -29,7 +30,7 @@ async def watch(scope, receive, send):
     while (message := await receive())["type"] == "websocket.receive":
         pass
     who = scope["query_string"].decode()
-    print(f"{who} left with {message['code']} {message['reason']!r}", flush=True)
+    print(f"{who} left with {message['code']} {message['reason']!r} within {sys.exc_info()[1]}", flush=True)
 
 
 async def flood(scope, receive, send):

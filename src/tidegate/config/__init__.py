@@ -258,7 +258,10 @@ class Config(Section):
         "Request body that is read before a WSGI application gets a thread for it; in all 64 times this.",
     )
     cancel_on_disconnect: float | None = option(
-        None, Seconds(), "Cancel an application this long after its client has gone.", none="off"
+        None,
+        Seconds(),
+        "Cancel an application this long after its client has gone, or has ended its side.",
+        none="off",
     )
 
     binds: tuple[Bind, ...] = option(

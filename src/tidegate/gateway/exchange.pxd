@@ -26,7 +26,7 @@ cdef class HTTPExchange(Exchange):
     cdef Py_ssize_t _buffered
     cdef bint _ended
     cdef bint _delivered_end
-    cdef bint _disconnected
+    cdef bint _disconnected, _told
     cdef bint _reading_paused
     cdef Py_ssize_t _due
     cdef public Py_ssize_t body_sent
@@ -36,7 +36,7 @@ cdef class HTTPExchange(Exchange):
     cdef bint _joined(self, bytes data, Py_ssize_t size) except -1
     @cython.locals(gateway=Gateway, request=RequestHead, extensions=dict)
     cpdef object call_application(self, object app)
-    @cython.locals(state=int)
+    @cython.locals(state=int, gone=bint)
     cpdef void application_ended(self, object error) except *
     @cython.locals(head=ResponseHead, content=bytes)
     cdef void _answer_500(self) except *

@@ -60,6 +60,7 @@ class HTTPExchange(Exchange):
         "_head",
         "_reading_paused",
         "_response",
+        "_told",
         "_trailers",
         "body_sent",
     )
@@ -76,6 +77,7 @@ class HTTPExchange(Exchange):
         self._ended = request.content_length == NO_CONTENT or request.content_length == 0
         self._delivered_end = False
         self._disconnected = False
+        self._told = False  # the application, of that
         self._reading_paused = False
         # What is left of the request's content, where its head tells its length.
         self._due = request.content_length
@@ -124,6 +126,8 @@ class HTTPExchange(Exchange):
             self._turns = 0
 
     def peer_closed(self) -> None:
+        if not self._disconnected and self._call is not None:
+            self._gateway.client_gone(self._call)
         self._disconnected = True
         if self._waiters is not None:
             self._wake()
@@ -134,11 +138,12 @@ class HTTPExchange(Exchange):
             self.body_sent = len(error.content)
 
     def stream_reset(self) -> None:
+        known = self._disconnected
         self._disconnected = True
         if self._response < COMPLETE:
             self._response = GONE
             self._finish()
-        if self._call is not None:
+        if not known and self._call is not None:
             self._gateway.client_gone(self._call)
 
     def shutdown_started(self) -> None:
@@ -158,12 +163,16 @@ class HTTPExchange(Exchange):
     def application_ended(self, error: BaseException | None) -> None:
         self._call = None
         state = self._response
+        # It may end as it likes where its client has, and it knows.
+        gone = self._disconnected and (
+            self._told if error is None else is_disconnect(error) or self._gateway.cancels(error)
+        )
         if error is not None:
-            if not (self._disconnected and (is_disconnect(error) or self._gateway.cancels(error))):
+            if not gone:
                 self._log_failure(error)
-        elif state < COMPLETE:
+        elif state < COMPLETE and not gone:
             self._log_failure(ApplicationError(response.unfinished(state)))
-        if state < STREAMING:
+        if state < STREAMING and not gone:
             self._answer_500()
         elif state < COMPLETE:
             # The client must be able to tell that this is not the whole answer.
@@ -187,7 +196,10 @@ class HTTPExchange(Exchange):
     # --- receive
 
     def take_message(self) -> dict[str, Any] | None:
-        if self._response >= COMPLETE or (self._disconnected and self._delivered_end):
+        if self._response >= COMPLETE:
+            return {"type": "http.disconnect"}
+        if self._disconnected and self._delivered_end:
+            self._told = True
             return {"type": "http.disconnect"}
         chunks = self._chunks
         if chunks:

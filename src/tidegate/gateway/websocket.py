@@ -322,7 +322,7 @@ class WebSocketExchange(MessageReceiver):
                     "the application returned without accepting or refusing the WebSocket"
                 )
             self._refuse(None)
-        if error is not None and state == GONE and is_disconnect(error):
+        if error is not None and state == GONE and (is_disconnect(error) or self._gateway.cancels(error)):
             error = None
         refusal = self._refusal
         if refusal is not None:
@@ -556,6 +556,10 @@ class WebSocketExchange(MessageReceiver):
         self._stream.flush()
 
     def _handshake_expired(self) -> None:
+        seconds = self._settings.handshake_timeout
+        self._log_failure(
+            ApplicationError(f"the application neither accepted nor refused the WebSocket in {seconds:g} s")
+        )
         # RFC 9110 §15.6.4
         self._refuse({"status": 503, "headers": [(b"content-length", b"0"), (b"connection", b"close")]})
         self._refuse_further(BODY, {})

@@ -7,7 +7,7 @@ Bytes out: the `Wire`.
 from collections.abc import Callable
 
 from tidegate.http.defaults import ResponseDefaults
-from tidegate.http.errors import ProtocolError, RequestError
+from tidegate.http.errors import ProtocolError, RequestError, StreamError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http2 import frames, receiver, settings, state
@@ -69,7 +69,7 @@ class H2Connection(FrameReceiver):
         limits: H2Limits,
         defaults: ResponseDefaults,
         open_handler: Callable[[Stream, RequestHead], StreamHandler],
-        request_refused: Callable[[RequestError, RequestHead | None], None],
+        request_refused: Callable[[RequestError | StreamError, RequestHead | None], None],
         now: float,
     ) -> None:
         FrameReceiver.__init__(self, wire, limits, defaults, open_handler, request_refused, now)

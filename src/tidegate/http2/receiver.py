@@ -58,7 +58,8 @@ USE_OF_DATA = 2
 
 
 class FrameReceiver(StreamTable):
-    """`open_handler` and `request_refused` are as an H1Connection's."""
+    """`open_handler` and `request_refused` are as an H1Connection's; the latter is told of malformed requests too, by a
+    StreamError: those are not answered."""
 
     __slots__ = (
         "_credit",
@@ -88,7 +89,7 @@ class FrameReceiver(StreamTable):
         limits: H2Limits,
         defaults: ResponseDefaults,
         open_handler: Callable[[Stream, RequestHead], StreamHandler],
-        request_refused: Callable[[RequestError, RequestHead | None], None],
+        request_refused: Callable[[RequestError | StreamError, RequestHead | None], None],
         now: float,
     ) -> None:
         StreamTable.__init__(
@@ -171,6 +172,7 @@ class FrameReceiver(StreamTable):
             if 0 <= limits.max_content < head.content_length:
                 raise RequestError(413, "The request's content is too large.")
         except StreamError as error:
+            self._request_refused(error, refused_head(fields, limits.max_target))
             self.fail_stream(stream_id, None, error.code)
         except RequestError as error:
             self._refuse_unopened(stream_id, fields, head, end_stream, error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.gateway import response
 from tidegate.gateway.exchange import HTTPExchange
-from tidegate.http.errors import ApplicationError, RequestError
+from tidegate.http.errors import ApplicationError, RequestError, StreamError
 from tidegate.http.head import HTTP_1_1, RequestHead
 from tidegate.metrics import layout
 from tidegate.metrics.region import Region
@@ -168,11 +168,16 @@ class Recorder:
             elif exchange._disconnected:
                 self._error(DISCONNECT)
 
-    def refused(self, error: RequestError, request: RequestHead | None, peers: Any = None) -> None:
-        """A request was answered without the application."""
-        self._count(RequestHead() if request is None else request, error.status)
-        if error.status >= 400:
-            self._error(kind_of(error.status))
+    def refused(
+        self, error: RequestError | StreamError, request: RequestHead | None, peers: Any = None
+    ) -> None:
+        """A request was answered without the application, or its stream was reset (a StreamError)."""
+        status = error.status if isinstance(error, RequestError) else 0
+        self._count(RequestHead() if request is None else request, status)
+        if status >= 400:
+            self._error(kind_of(status))
+        elif status == 0:
+            self._error(kind_of(400))
 
     def failed(self, error: BaseException, cancelled: bool) -> None:
         """The application failed."""

@@ -12,7 +12,7 @@ from tidegate.gateway.forwarded import Forwarding
 from tidegate.gateway.scope import Peers
 from tidegate.http.connection import Connection
 from tidegate.http.defaults import ResponseDefaults
-from tidegate.http.errors import RequestError
+from tidegate.http.errors import RequestError, StreamError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler, Wire
 from tidegate.http1.limits import H1Limits
@@ -27,7 +27,7 @@ MIN_IDLE = 0.5
 
 OpenHandler = Callable[[Stream, RequestHead], StreamHandler]
 OpenHTTP = Callable[[Gateway, Stream, RequestHead, Peers], Exchange]
-RequestRefused = Callable[[RequestError, RequestHead | None], None]
+RequestRefused = Callable[[RequestError | StreamError, RequestHead | None], None]
 OpenHTTP2 = Callable[[Wire, ResponseDefaults, OpenHandler, RequestRefused, float], Connection]
 
 
@@ -121,7 +121,7 @@ class Acceptor:
         write_buffer: int,
         linger: float,
         open_websocket: Callable[[Stream, RequestHead, Peers], Exchange] | None,
-        request_refused: Callable[[RequestError, RequestHead | None, Peers], None],
+        request_refused: Callable[[RequestError | StreamError, RequestHead | None, Peers], None],
         connections_changed: Callable[[], None],
         forwarding: Forwarding | None = None,
         queue_delay: QueueDelay | None = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.gateway.scope import Peers
 from tidegate.http.connection import Connection
-from tidegate.http.errors import ProtocolError, RequestError
+from tidegate.http.errors import ProtocolError, RequestError, StreamError
 from tidegate.http.head import RequestHead
 from tidegate.http.stream import Stream, StreamHandler
 from tidegate.http1.connection import H1Connection
@@ -459,6 +459,9 @@ class TCPProtocol(AcceptedConnection):
                 self.abort()
                 return
             after = self._stalled_since + acceptor.write_timeout
+            if self._linger_until < NEVER:
+                # It begins when all has gone.
+                self._linger_until = now + acceptor.linger
         else:
             self._stalled_since = UNSET
             after = now + acceptor.write_timeout
@@ -480,7 +483,7 @@ class TCPProtocol(AcceptedConnection):
                 due = connection.next_timeout()
                 if due < after:
                     after = due
-        elif self._state == LINGERING and self._linger_until > now:
+        elif self._state == LINGERING and now < self._linger_until < after:
             after = self._linger_until
         acceptor.wheel.schedule(self, after)
 
@@ -563,7 +566,7 @@ class TCPProtocol(AcceptedConnection):
             connection.receive_eof(now)
         self.timeout_changed()
 
-    def refused(self, error: RequestError, head: RequestHead | None) -> None:
+    def refused(self, error: RequestError | StreamError, head: RequestHead | None) -> None:
         """The connection's `request_refused`."""
         peers = self._find_peers()
         forwarding = self._acceptor.forwarding

@@ -30,7 +30,7 @@ from tidegate.server.loader import detect_interface, load_application
 
 if TYPE_CHECKING:
     from tidegate.edge.edge import Edge
-    from tidegate.http.errors import RequestError
+    from tidegate.http.errors import RequestError, StreamError
     from tidegate.metrics.recorder import Recorder
 
 SERVER = b"tidegate"
@@ -113,7 +113,7 @@ def make_acceptor(
 
         extension = tls_extension
     make_protocol: Callable[..., TCPProtocol] = TCPProtocol
-    refused: Callable[[RequestError, RequestHead | None, Peers], None] = log.refused
+    refused: Callable[[RequestError | StreamError, RequestHead | None, Peers], None] = log.refused
     if recorder is not None:
         from tidegate.metrics.protocol import MeasuredProtocol
 

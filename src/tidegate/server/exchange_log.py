@@ -8,7 +8,7 @@ from typing import Any
 from tidegate.config import Logging
 from tidegate.gateway.exchange import HTTPExchange
 from tidegate.gateway.scope import Peers
-from tidegate.http.errors import RequestError
+from tidegate.http.errors import RequestError, StreamError
 from tidegate.http.head import RequestHead
 from tidegate.server.access_log import AccessLog, AccessRecord, request_id, selection
 
@@ -37,12 +37,19 @@ class ExchangeLog:
     def identify(self, request: RequestHead) -> str:
         return request_id(request.headers, self._id_header)
 
-    def refused(self, error: RequestError, request: RequestHead | None, peers: Peers) -> None:
-        """A request was answered in the application's place."""
-        logger.debug("Refused a request of %s with %d: %s", peers.client or "-", error.status, error.detail)
+    def refused(self, error: RequestError | StreamError, request: RequestHead | None, peers: Peers) -> None:
+        """A request was answered in the application's place, or its stream was reset (a StreamError)."""
+        status, octets = 0, 0
+        if isinstance(error, RequestError):
+            status = error.status
+            octets = 0 if request is not None and request.method == "HEAD" else len(error.content)
+        logger.debug(
+            "Refused a request of %s with %s: %s",
+            peers.client or "-", status or "a reset", error.detail,
+        )  # fmt: skip
         if self._requests is not None:
             known = RequestHead() if request is None else request
-            if self._selects is not None and not self._selects(known.path, error.status):
+            if self._selects is not None and not self._selects(known.path, status):
                 return
             self._requests.log(
                 AccessRecord(
@@ -50,8 +57,8 @@ class ExchangeLog:
                     known.method or "-",
                     known.target or b"-",
                     known.http_version,
-                    error.status,
-                    0 if known.method == "HEAD" else len(error.content),
+                    status,
+                    octets,
                     None,
                     0.0,
                     self.identify(known),

@@ -380,7 +380,7 @@ class Server:
             raise ShutdownError("the application's lifespan shutdown failed")
 
     def _announce_end(self) -> None:
-        logger.info("Shutdown is complete")
+        logger.info("Shutdown is complete (process %d)", os.getpid())
 
     async def _cancel(self, gateway: Gateway) -> None:
         gateway.cancelling = True

@@ -79,6 +79,7 @@ cdef class WebSocketConnection(MessageReader):
     cpdef void finish(self) except *
     @cython.locals(table="const unsigned char *", entry=int, before=int, after=int, frame=bytes)
     cdef void _happened(self, int event, int code, str reason, double now) except *
+    @cython.locals(code=int, detail=str)
     cdef void _receive(self, bytes data, double now) except *
     @cython.locals(frame=bytes)
     cdef void _send_control(self, int opcode, bytes payload) except *

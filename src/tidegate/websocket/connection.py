@@ -358,11 +358,17 @@ class WebSocketConnection(MessageReader):
 
     def _receive(self, data: bytes, now: float) -> None:
         self._pings = 0
+        code = 0
+        detail = ""
         try:
             self.parse(data)
         except ProtocolError as error:
-            self._close_payload = encode_close(error.code, error.detail)
-            self._happened(FAILED, error.code, error.detail, now)
+            code = error.code
+            detail = error.detail
+        if code:
+            # Not within `except`: the application may go on at once, and it is none of its errors' context.
+            self._close_payload = encode_close(code, detail)
+            self._happened(FAILED, code, detail, now)
         if self._state >= ENDING:
             # What came behind is discarded.
             self._data = b""
