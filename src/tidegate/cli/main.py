@@ -47,10 +47,16 @@ def leave(code: int) -> NoReturn:
     ]
     if stuck:
         # The interpreter waits for threads. Those of pools that are idle end at once; others get this long.
-        watchdog = threading.Timer(THREADS_TIMEOUT, os._exit, (code,))
+        watchdog = threading.Timer(THREADS_TIMEOUT, _end_stuck, (code,))
         watchdog.daemon = True
         watchdog.start()
     sys.exit(code)
+
+
+def _end_stuck(code: int) -> None:
+    # The main thread has ended where the interpreter waits for the others; it lives where the SystemExit was caught.
+    if not threading.main_thread().is_alive():
+        os._exit(code)
 
 
 def run(app: Any, **options: Any) -> None:
