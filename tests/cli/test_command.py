@@ -439,10 +439,11 @@ def test_run_ends_the_process_where_it_fails(  # type: ignore[no-untyped-def]
 def test_who_catches_the_exit_goes_on() -> None:
     """Also where a thread of the application's is still running."""
     program = (
-        "import threading, time, tidegate\n"
+        "import threading, time\n"
+        "from tidegate.cli.main import main\n"
         "thread = threading.Thread(target=time.sleep, args=(3,))\n"
         "thread.start()\n"
-        "try: tidegate.run('not_there:app')\n"
+        "try: main(['--check-config', 'a:b'])\n"
         "except SystemExit as error: print(error.code)\n"
         "thread.join()\n"
         "print('still here')\n"
@@ -450,7 +451,7 @@ def test_who_catches_the_exit_goes_on() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
-    assert (done.returncode, done.stdout) == (0, "3\nstill here\n")
+    assert (done.returncode, done.stdout) == (0, "The configuration is sound.\n0\nstill here\n")
 
 
 def test_run_serves_an_application(tmp_path: Path) -> None:
