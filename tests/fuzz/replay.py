@@ -98,7 +98,10 @@ def events(pieces: Iterable[bytes], eof: bool = False, **limits: Any) -> dict[st
         dialogue.receive_eof()
     return {
         "requests": [head(handler) | {"events": repr(handler.events)} for handler in dialogue.handlers],
-        "refusals": [[error.status, error.detail, request is None] for error, request in dialogue.refusals],
+        "refusals": [
+            [error.status, error.detail, request and [request.method, text(request.target)]]
+            for error, request in dialogue.refusals
+        ],
         "writes": [text(data) for data in dialogue.wire.writes],
         "ended": dialogue.wire.ended,
         "timeout": repr(dialogue.connection.next_timeout()),

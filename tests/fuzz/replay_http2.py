@@ -121,7 +121,11 @@ def events(pieces: Iterable[bytes], **limits: Any) -> dict[str, Any]:
     dialogue.collect()
     return {
         "requests": [head(handler) | {"events": repr(handler.events)} for handler in dialogue.handlers],
-        "refusals": [[error.status, error.detail, request is None] for error, request in dialogue.refusals],
+        "refusals": [
+            # A StreamError is a malformed request, which is reset.
+            [getattr(error, "status", 0), error.detail, request and [request.method, text(request.target)]]
+            for error, request in dialogue.refusals
+        ],
         "frames": [
             [each.kind, each.flags, each.stream_id, text(each.payload)[:200], repr(each.fields)]
             for each in dialogue.frames
